@@ -1,0 +1,1 @@
+"""One module per backend; importing one needs neither its SDK nor any setting."""

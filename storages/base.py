@@ -1,0 +1,254 @@
+"""BaseStorage: Django's storage API, written once on five primitives that a backend gives."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
+from types import TracebackType
+from typing import IO, Any, ClassVar, Self, cast
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import Storage
+from django.utils.deconstruct import deconstructible
+
+from .files import Entry, RemoteFile, Source, Stream, check_size, rewindable
+from .options import Configured, option
+from .utils import (
+    get_available_overwrite_name,
+    guess_content_type,
+    is_safe_component,
+    normalize_name,
+    public_url,
+)
+
+NAME_ATTEMPTS = 100  # a save that finds its name taken by another tries this many
+
+Name = str | os.PathLike[str]
+
+
+@deconstructible
+class _Deconstructible(Storage):
+    """Django's decorator, placed where `Configured` can refine what it gives."""
+
+
+class BaseStorage(Configured, _Deconstructible):
+    """A storage on the primitives ``_stat``, ``_read``, ``_write``, ``_remove`` and ``_list``.
+
+    Primitives take keys (the name under ``location``) and may raise their SDK's errors:
+    ``sdk_errors`` names the classes and ``_explain`` turns one into an errno and a text. Every
+    public method takes names, relative and ``/``-separated, and raises built-in OSErrors with the
+    name and the SDK's error as cause.
+    """
+
+    location: str = option(
+        default="", doc="Prefix of every key, with or without slashes at its ends."
+    )
+    base_url: str | None = option(doc="URL under which the files are served.")
+    file_overwrite: bool = option(
+        default=False, doc="Save over a file of the same name instead of finding a free name."
+    )
+    max_memory_size: int = option(
+        default=8 * 1024 * 1024,
+        doc="Bytes of a file being written that may stay in memory before it moves to disk.",
+    )
+    default_content_type: str = option(
+        default="application/octet-stream", doc="Media type where the name does not tell one."
+    )
+    max_size: int | None = option(doc="Bytes a saved file may have; more raises OSError (EFBIG).")
+
+    #: SDK exception classes that `_explain` knows.
+    sdk_errors: ClassVar[tuple[type[Exception], ...]] = ()
+
+    # -- primitives -------------------------------------------------------------------------------
+
+    def _stat(self, key: str) -> Entry:
+        """Describe a file, or a directory where the service has them."""
+        raise NotImplementedError
+
+    def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        """Stream the content that ``entry`` describes from byte ``start``."""
+        raise NotImplementedError
+
+    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+        """Store the content, whole or not at all; FileExistsError if taken and not overwriting."""
+        raise NotImplementedError
+
+    def _remove(self, key: str) -> None:
+        """Remove a file; may raise FileNotFoundError where there is none."""
+        raise NotImplementedError
+
+    def _list(self, key: str) -> tuple[list[str], list[str]]:
+        """Return the base names of all directories and files under a key, ``""`` for the root."""
+        raise NotImplementedError
+
+    def _explain(self, exc: Exception) -> tuple[int, str]:
+        """Return the errno for an SDK error, and a text that says what to change."""
+        raise NotImplementedError
+
+    def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
+        """Describe a file that is about to be read; a backend may give its first bytes too."""
+        return self._stat(key), None
+
+    # -- names ------------------------------------------------------------------------------------
+
+    def key(self, name: Name, *, root: bool = False) -> str:
+        """Return the key of a name; ``root`` lets ``""`` stand for the location itself."""
+        prefix = normalize_name(self.location.lstrip("/\\"), root=True)
+        return "/".join(filter(None, (prefix, normalize_name(name, root=root))))
+
+    def get_available_name(self, name: Name, max_length: int | None = None) -> str:
+        """Return the name a save will use: free, or the same where files are overwritten."""
+        name = normalize_name(name)
+        if self.file_overwrite:
+            return get_available_overwrite_name(name, max_length)
+        return super().get_available_name(name, max_length)
+
+    # -- Django's API -----------------------------------------------------------------------------
+
+    def _open(self, name: Name, mode: str = "rb") -> RemoteFile:
+        return RemoteFile(normalize_name(name), self, mode)
+
+    def save(self, name: Name | None, content: Any, max_length: int | None = None) -> str:
+        """Store a file and return its name, which differs if the name was taken.
+
+        Where another client takes a free name first, the next one is tried; 100 times at most.
+        """
+        name = normalize_name(content.name if name is None else name)
+        if not hasattr(content, "chunks"):
+            content = File(content, name)
+        if self.file_overwrite:
+            return super().save(name, content, max_length)
+        with self._rewindable(content) as again:
+            for _ in range(NAME_ATTEMPTS - 1):
+                with suppress(FileExistsError):
+                    return super().save(name, again, max_length)
+            return super().save(name, again, max_length)
+
+    def _save(self, name: Name, content: File[Any]) -> str:
+        name = normalize_name(name)
+        self._publish(self.key(name), name, content, overwrite=self.file_overwrite)
+        return name
+
+    def delete(self, name: Name) -> None:
+        """Remove a file; one that is not there is no error."""
+        name = normalize_name(name)
+        try:
+            with self._errors(name):
+                self._remove(self.key(name))
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+
+    def exists(self, name: Name) -> bool:
+        """Tell whether a file or directory is there; False only for a definite not-found."""
+        name = normalize_name(name, root=True)
+        if not name:
+            return True
+        try:
+            self._describe(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def listdir(self, path: Name) -> tuple[list[str], list[str]]:
+        """Return the base names of the directories and of the files in ``path``, each once."""
+        name = normalize_name(path, root=True)
+        with self._errors(name):
+            directories, files = self._list(self.key(name, root=True))
+        return _safe(directories), _safe(files)
+
+    def size(self, name: Name) -> int:
+        """Return the size of a file in bytes, as it is stored."""
+        entry = self._describe(name)
+        if entry.is_directory:
+            raise IsADirectoryError(errno.EISDIR, "Is a directory", normalize_name(name))
+        return entry.size
+
+    def url(self, name: Name | None) -> str:
+        """Return the public URL of a name, without asking the service."""
+        if self.base_url is None:
+            raise ValueError(f"{type(self).__name__} has no URL for its files: set 'base_url'.")
+        return public_url(self.base_url, self._url_name(name))
+
+    def get_accessed_time(self, name: Name) -> datetime:
+        """Return when a file was last read; aware if USE_TZ is on."""
+        return self._time(name, "accessed")
+
+    def get_created_time(self, name: Name) -> datetime:
+        """Return when a file was made; aware if USE_TZ is on."""
+        return self._time(name, "created")
+
+    def get_modified_time(self, name: Name) -> datetime:
+        """Return when a file was last written; aware if USE_TZ is on."""
+        return self._time(name, "modified")
+
+    def path(self, name: Name) -> str:
+        """Raise NotImplementedError: the files are not on this machine."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no local files: use open().")
+
+    # -- life -------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close what connections this storage holds; it connects anew when used again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- shared steps -----------------------------------------------------------------------------
+
+    def _describe(self, name: Name) -> Entry:
+        name = normalize_name(name)
+        with self._errors(name):
+            return self._stat(self.key(name))
+
+    def _rewindable(self, content: File[Any]) -> AbstractContextManager[File[Any]]:
+        return rewindable(content, max_memory=self.max_memory_size, max_size=self.max_size)
+
+    def _publish(self, key: str, name: str, content: File[Any], *, overwrite: bool) -> None:
+        with self._rewindable(content) as file:
+            declared = getattr(content, "content_type", None)
+            kind = declared or guess_content_type(name, self.default_content_type)
+            source = Source(cast("IO[bytes]", file), kind)
+            check_size(source.size, self.max_size, name)
+            try:
+                with self._errors(name):
+                    self._write(key, source, overwrite=overwrite)
+            except Exception:
+                # What went wrong in the content is the caller's own, not the service's.
+                if source.error is not None:
+                    raise source.error from None
+                raise
+
+    @contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        """Turn SDK errors into built-in ones that carry the name."""
+        try:
+            yield
+        except self.sdk_errors as exc:
+            code, text = self._explain(exc)
+            raise OSError(code, text, name) from exc
+
+    def _time(self, name: Name, which: str) -> datetime:
+        moment: datetime | None = getattr(self._describe(name), which)
+        if moment is None:
+            raise NotImplementedError(f"{type(self).__name__} keeps no {which} time of its files.")
+        return moment if settings.USE_TZ else moment.astimezone().replace(tzinfo=None)
+
+    def _url_name(self, name: Name | None) -> str:
+        """Normalise a name for a URL, where a final slash means the directory."""
+        return normalize_name(name) + ("/" if str(name).endswith(("/", "\\")) else "")
+
+
+def _safe(names: list[str]) -> list[str]:
+    return [name for name in names if is_safe_component(name)]

@@ -1,0 +1,363 @@
+"""Options: declared once on a backend class, read from wherever a user set them.
+
+One declaration feeds look-up, constructor signatures, errors for unknown keywords, system checks,
+``deconstruct()``, pickling and the option tables of the documentation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal, Self, Union, dataclass_transform
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import Promise
+from django.utils.module_loading import import_string
+
+from .utils import lookup_env, setting
+
+UNSET: Final = object()
+
+#: Turns a value that holds secrets into one without them, or `UNSET` where nothing is left.
+Redact = Callable[[Any], Any]
+
+
+def matches(value: object, hint: Any) -> bool:
+    """Tell whether ``value`` is of the annotated type ``hint``; element types are not looked at."""
+    origin = typing.get_origin(hint)
+    if hint is Any or hint is object:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(matches(value, each) for each in typing.get_args(hint))
+    if origin is Literal:
+        return value in typing.get_args(hint)
+    kind = origin or (type(None) if hint is None else hint)
+    if kind is float:
+        kind = (int, float)
+    if kind is Sequence:
+        return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, kind)
+
+
+class Option:
+    """A descriptor that finds an option's value when it is read, and checks it.
+
+    First found wins: constructor keyword or assignment, a subclass's attribute or property, the
+    Django settings in order, the environment, the default. A setting of None counts as not given.
+    Callables are called for their value unless the annotation says the option is one.
+    """
+
+    def __init__(
+        self,
+        settings: tuple[str, ...],
+        *,
+        default: Any,
+        required: bool,
+        secret: bool | Redact,
+        env: tuple[str, ...],
+        check: Callable[[Any], None] | None,
+        alias_of: str | None,
+        positional: bool,
+        doc: str,
+    ) -> None:
+        self.settings = settings
+        self.default = default
+        self.required = required
+        self.secret = secret
+        self.env = env
+        self.check = check
+        self.alias_of = alias_of
+        self.positional = positional
+        self.doc = doc
+        self.name = ""
+        self.override: Any = UNSET
+        self._owner: type = object
+        self._hint: Any = UNSET
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner = owner
+        self.name = name
+
+    def overridden(self, value: Any) -> Option:
+        """Return a copy that reads ``value``, what a subclass says, before the settings."""
+        copy = object.__new__(Option)
+        copy.__dict__.update(self.__dict__, override=value)
+        return copy
+
+    def __get__(self, storage: Any, owner: type | None = None) -> Any:
+        if storage is None:
+            return self if self.override is UNSET else self.override
+        if self.alias_of is not None:
+            return getattr(storage, self.alias_of)
+        value = self._find(storage)
+        if value is UNSET:
+            return self._fallback(storage)
+        if callable(value) and not self.accepts(value):
+            value = value()
+        if isinstance(value, Promise):
+            value = str(value)
+        self._validate(storage, value)
+        return value
+
+    def __set__(self, storage: Any, value: Any) -> None:
+        target = self.alias_of or self.name
+        given_options(storage)[target] = value
+        vars(storage).get("_dropped", set()).discard(target)
+
+    def __delete__(self, storage: Any) -> None:
+        given_options(storage).pop(self.alias_of or self.name, None)
+
+    @property
+    def hint(self) -> Any:
+        """The annotation, resolved; it must name things that exist at run time."""
+        if self._hint is UNSET:
+            self._hint = typing.get_type_hints(self._owner).get(self.name, Any)
+        return self._hint
+
+    @property
+    def type_text(self) -> str:
+        """The annotation as written."""
+        return str(inspect.get_annotations(self._owner).get(self.name, "object"))
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value is of the annotated type."""
+        return value is None or matches(value, self.hint)
+
+    def redacted(self, value: Any) -> Any:
+        """Return the value without its secrets, `UNSET` where nothing of it may be shown."""
+        if callable(self.secret):
+            return self.secret(value) if isinstance(value, (str, Mapping)) else UNSET
+        return UNSET if self.secret else value
+
+    def __str__(self) -> str:
+        """Say which option this is and where it is set, for messages."""
+        places = [f"setting {name}" for name in self.settings]
+        places += [f"environment variable {name}" for name in self.env]
+        return f"option '{self.name}'" + (f" ({' or '.join(places)})" if places else "")
+
+    def _find(self, storage: Any) -> Any:
+        value = given_options(storage).get(self.name, UNSET)
+        if value is not UNSET and self.name not in vars(storage).get("_dropped", ()):
+            return value
+        if self.override is not UNSET:
+            bind = getattr(type(self.override), "__get__", None)
+            return bind(self.override, storage, type(storage)) if bind else self.override
+        for name in self.settings:
+            if (value := setting(name)) is not None:
+                return value
+        return UNSET if (value := lookup_env(self.env)) is None else value
+
+    def _fallback(self, storage: Any) -> Any:
+        if self.name in vars(storage).get("_dropped", ()):
+            raise ImproperlyConfigured(
+                f"{type(storage).__name__}: the {self} was given in code as a secret, and secrets "
+                "are not pickled: set it in your settings instead."
+            )
+        if self.required:
+            raise ImproperlyConfigured(f"{type(storage).__name__} needs the {self}: set it.")
+        return self.default
+
+    def _validate(self, storage: Any, value: Any) -> None:
+        where = f"{type(storage).__name__}: the {self}"
+        if value is None and self.required:
+            raise ImproperlyConfigured(f"{type(storage).__name__} needs the {self}: it is None.")
+        if not self.accepts(value):
+            raise ImproperlyConfigured(
+                f"{where} must be {self.type_text}, not {type(value).__name__}."
+            )
+        if self.check is not None and value is not None:
+            try:
+                self.check(value)
+            except ValueError as exc:
+                raise ImproperlyConfigured(f"{where} {exc}") from None
+
+
+def option(
+    *settings: str,
+    default: Any = None,
+    required: bool = False,
+    secret: bool | Redact = False,
+    env: Sequence[str] = (),
+    check: Callable[[Any], None] | None = None,
+    alias_of: str | None = None,
+    kw_only: bool = True,
+    doc: str = "",
+) -> Any:
+    """Declare an option as a class attribute; its annotation is its type.
+
+    ``settings`` are names of Django settings in order, dotted ones reach into a dict. ``secret`` is
+    True, or a function that takes the secrets out of a value. ``check`` raises ValueError with the
+    end of a sentence that begins with the option. ``alias_of`` makes the option a second name of
+    another. ``kw_only=False`` lets the constructor take it by position.
+    """
+    return Option(
+        settings,
+        default=default,
+        required=required,
+        secret=secret,
+        env=tuple(env),
+        check=check,
+        alias_of=alias_of,
+        positional=not kw_only,
+        doc=doc,
+    )
+
+
+def given_options(storage: Any) -> dict[str, Any]:
+    """Return the live dict of the options given to an instance by keyword or assignment."""
+    given: dict[str, Any] = vars(storage).setdefault("_given", {})
+    return given
+
+
+def options_of(cls: type[Configured]) -> Mapping[str, Option]:
+    """Return the options of a class by name, base classes first, in the order declared."""
+    return cls._declared
+
+
+def _collect(cls: type) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for base in reversed(cls.__mro__):
+        found.update((name, each) for name, each in vars(base).items() if isinstance(each, Option))
+    return found
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(option,))
+class Configured:
+    """Mix-in that gives a storage class its options, constructor, ``deconstruct`` and pickling.
+
+    Mix into a class that Django's ``deconstructible`` decorates. Type checkers derive each
+    subclass's constructor from its options.
+    """
+
+    #: Instance attributes that are neither copied nor pickled: clients, pools, caches.
+    volatile: ClassVar[frozenset[str]] = frozenset()
+    _declared: ClassVar[Mapping[str, Option]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, declared in _collect(cls).items():
+            current = inspect.getattr_static(cls, name)
+            if not isinstance(current, Option):
+                setattr(cls, name, declared.overridden(current))
+        cls._declared = types.MappingProxyType(_collect(cls))
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._take(self._by_name(args, options))
+        super().__init__()
+
+    def _by_name(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+        """Return keyword and positional arguments as one dict; a positional None is not given."""
+        names = [each.name for each in options_of(type(self)).values() if each.positional]
+        if len(args) > len(names):
+            raise ImproperlyConfigured(
+                f"{type(self).__name__} takes at most {len(names)} positional arguments: "
+                "give options by keyword."
+            )
+        positional = {
+            name: value for name, value in zip(names, args, strict=False) if value is not None
+        }
+        if twice := positional.keys() & options.keys():
+            raise ImproperlyConfigured(f"{type(self).__name__} got {min(twice)!r} twice.")
+        return positional | options
+
+    def _take(self, options: dict[str, Any]) -> None:
+        declared = options_of(type(self))
+        given = given_options(self)
+        for name, value in options.items():
+            if name not in declared:
+                raise ImproperlyConfigured(unknown_option(type(self), name))
+            target = declared[name].alias_of or name
+            if target != name and target in options:
+                raise ImproperlyConfigured(
+                    f"{type(self).__name__}: '{name}' and '{target}' are one option: give one."
+                )
+            # An old positional name such as `acl=None` has always meant "not given".
+            if not (value is None and declared[name].positional):
+                given[target] = value
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield a sentence for each pair of options that cannot both hold; backends extend it."""
+        yield from ()
+
+    def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
+        """Return path, args and kwargs for migrations, without the values of secret options."""
+        path, args, kwargs = super().deconstruct()  # type: ignore[misc]
+        safe_args = [
+            None if (safe := self._without_secret(each)) is UNSET else safe for each in args
+        ]
+        while safe_args and safe_args[-1] is None:
+            safe_args.pop()
+        safe_kwargs = {name: self._without_secret(value, name) for name, value in kwargs.items()}
+        return path, safe_args, {n: v for n, v in safe_kwargs.items() if v is not UNSET}
+
+    def _without_secret(self, value: Any, name: str = "") -> Any:
+        """Redact an argument by its name, or as the secret that a subclass passed on."""
+        declared = options_of(type(self))
+        if name in declared:
+            return declared[declared[name].alias_of or name].redacted(value)
+        for given, secret in given_options(self).items():
+            if secret is value and value is not None and declared[given].secret:
+                return declared[given].redacted(value)
+        return value
+
+    def _safe_options(self) -> dict[str, Any]:
+        given = given_options(self)
+        safe = {name: self._without_secret(value, name) for name, value in given.items()}
+        return {name: value for name, value in safe.items() if value is not UNSET}
+
+    def __repr__(self) -> str:
+        safe = self._safe_options()
+        given = (f"{n}={safe[n]!r}" if n in safe else f"{n}=…" for n in given_options(self))
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out secrets and what `volatile` names: connections are made anew."""
+        given, safe = given_options(self), self._safe_options()
+        dropped = {name for name in given if safe.get(name, UNSET) is not given[name]}
+        left_out = {"_constructor_args", *self.volatile}
+        state = {name: value for name, value in vars(self).items() if name not in left_out}
+        return state | {"_given": safe, "_dropped": dropped | state.get("_dropped", set())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restored = self._configured_like(state) if state["_dropped"] else None
+        vars(self).update(state if restored is None else restored)
+        vars(self)["_constructor_args"] = ((), dict(given_options(self)))
+
+    @classmethod
+    def _configured_like(cls, state: dict[str, Any]) -> dict[str, Any] | None:
+        """Find the ``STORAGES`` entry that differs from a pickled state in its secrets alone."""
+        for entry in getattr(settings, "STORAGES", {}).values():
+            if _imported(entry["BACKEND"]) is cls:
+                configured = cls(**entry.get("OPTIONS", {}))
+                if configured.__getstate__() == state:
+                    return dict(vars(configured))
+        return None
+
+    def __copy__(self) -> Self:
+        copy = type(self).__new__(type(self))
+        kept = {name: value for name, value in vars(self).items() if name not in self.volatile}
+        vars(copy).update(kept, _given=dict(given_options(self)))
+        return copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Options are never changed in place, so a copy may share them; some cannot be copied.
+        return self.__copy__()
+
+
+def _imported(path: str) -> Any:
+    with contextlib.suppress(ImportError):
+        return import_string(path)
+
+
+def unknown_option(cls: type, name: str) -> str:
+    """Say that ``cls`` has no option ``name``, and which one was probably meant."""
+    close = difflib.get_close_matches(name, options_of(cls), n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"{cls.__name__} has no option '{name}'.{hint}"

@@ -1,0 +1,108 @@
+"""What contract tests stand on: a storage to act on, a raw look behind it, declared limits."""
+
+from __future__ import annotations
+
+import functools
+import unittest
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage
+
+Params = ParamSpec("Params")
+Case = TypeVar("Case", bound="ContractCase")
+
+
+class Impossible(unittest.SkipTest):
+    """Raised where a backend's test declares that its service cannot keep an item, and why."""
+
+
+class RawStore(Protocol):
+    """A look at what the server holds, past the backend under test; names are relative to it."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return the stored bytes, None where there is no such file."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Plant a file as another client would, parents included."""
+
+    def names(self) -> Iterable[str]:
+        """Return the names of all files under the storage's root, at any depth."""
+
+
+def item(
+    *numbers: int | str,
+) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
+    """Number a test after the contract item it shows; declared limits are raised from here.
+
+    A number may carry a letter where a backend can keep one half of an item only ("26b").
+    """
+
+    def decorate(test: Callable[[Case], None]) -> Callable[[Case], None]:
+        @functools.wraps(test)
+        def run(self: Case) -> None:
+            for number in numbers:
+                self.limit(str(number), test.__name__)
+            test(self)
+
+        run.items = tuple(str(number) for number in numbers)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+class ContractCase(unittest.TestCase):
+    """Base of the contract's themes. A backend's test gives `make_storage` and `raw`."""
+
+    #: Name in the printed matrix: backend, server and variant, in lower case.
+    configuration: ClassVar[str] = ""
+    #: What the service cannot do: an item's number, or a test's name, to the reason.
+    impossible: ClassVar[Mapping[str, str]] = {}
+    #: True where the service has directories of its own, False where keys imply them.
+    has_directories: ClassVar[bool] = False
+    #: True where the backend reaches its files over a network.
+    is_networked: ClassVar[bool] = False
+
+    def make_storage(self, **options: Any) -> Storage:
+        """Return a storage on this test's own, empty root; equal calls share that root.
+
+        ``options`` are the backend's own; ``file_overwrite`` is used by all.
+        """
+        raise NotImplementedError
+
+    def raw(self) -> RawStore:
+        """Return the look behind the storages that `make_storage` returns."""
+        raise NotImplementedError
+
+    def limit(self, *keys: str) -> None:
+        """Raise Impossible if the backend's test declares one of the keys."""
+        for key in keys:
+            if key in self.impossible:
+                raise Impossible(self.impossible[key])
+
+    @functools.cached_property
+    def root(self) -> str:
+        """A name no other test uses, for `make_storage` to make its root of."""
+        return uuid.uuid4().hex
+
+    @functools.cached_property
+    def storage(self) -> Storage:
+        """A storage that overwrites."""
+        return self.make_storage(file_overwrite=True)
+
+    @functools.cached_property
+    def unique(self) -> Storage:
+        """A storage that finds a free name instead of overwriting."""
+        return self.make_storage(file_overwrite=False)
+
+    def save(self, name: str, content: bytes = b"content", storage: Storage | None = None) -> str:
+        """Save bytes and return the name."""
+        return (storage or self.storage).save(name, ContentFile(content))
+
+    def read(self, name: str, storage: Storage | None = None) -> bytes:
+        """Read a whole file and close it."""
+        with (storage or self.storage).open(name) as file:
+            content: bytes = file.read()
+        return content

@@ -1,0 +1,153 @@
+"""Pure functions on names, URLs and settings, shared by every backend."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import posixpath
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.utils.encoding import filepath_to_uri
+
+_CONTROLS = re.compile(r"[\x00-\x1f]")
+_DRIVE = re.compile(r"[A-Za-z]:/")
+_SHOWN = 120  # characters of a name quoted in an error
+
+# What a compressed file is; as a Content-Encoding it would make clients unpack it (RFC 9110 8.4.1).
+_COMPRESSED_TYPES = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "br": "application/octet-stream",
+    "compress": "application/x-compress",
+}
+
+
+class RefusedName(SuspiciousFileOperation, ValueError):
+    """Raised for a name no backend accepts; also a ValueError, as Django raises for empty names."""
+
+
+def setting(name: str, default: Any = None, strict: bool = False) -> Any:
+    """Return the Django setting ``name``, or ``default`` where it is missing or None.
+
+    A dotted name reaches into a dict: ``setting("DB_FILES.db_table")``. With ``strict`` a missing
+    setting raises ImproperlyConfigured.
+    """
+    first, *rest = name.split(".")
+    value = getattr(settings, first, None)
+    for part in rest:
+        value = value.get(part) if isinstance(value, dict) else None
+    if value is not None:
+        return value
+    if strict:
+        raise ImproperlyConfigured(f"The setting {name} is required: add it to your settings.")
+    return default
+
+
+def lookup_env(names: Iterable[str]) -> str | None:
+    """Return the value of the first environment variable that is set and not empty, or None."""
+    return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+def shown(name: object) -> str:
+    """Quote a name for an error message: escaped, and at most 120 characters long."""
+    text = repr(name)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def normalize_name(name: str | os.PathLike[str] | None, *, root: bool = False) -> str:
+    """Return ``name`` as a relative, ``/``-separated name without empty or ``.`` components.
+
+    Every public method of every backend passes its names through here. Backslashes become slashes
+    once; the result is a fixed point. ``root=True`` (listings) lets ``""``, ``"."`` and ``"/"``
+    stand for the root and returns ``""`` for them. Raises RefusedName for names that are empty,
+    absolute, climb with ``..``, hold control characters or cannot be encoded as UTF-8.
+    """
+    text = "" if name is None else os.fspath(name).replace("\\", "/")
+    if root and text == "/":
+        return ""
+    if _CONTROLS.search(text):
+        raise RefusedName(f"The name {shown(name)} holds control characters: remove them.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise RefusedName(f"The name {shown(name)} cannot be encoded as UTF-8.") from exc
+    if text.startswith("/") or _DRIVE.match(text):
+        raise RefusedName(f"The name {shown(name)} is absolute: names are relative to the storage.")
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise RefusedName(f"The name {shown(name)} climbs with '..': name the file directly.")
+    if not parts and not root:
+        raise RefusedName("The name is empty: give the name of a file.")
+    return "/".join(parts)
+
+
+def public_url(base_url: str, name: str) -> str:
+    """Join a base URL (with or without a final slash) and a name, quoting the name once."""
+    return f"{base_url.rstrip('/')}/{filepath_to_uri(name)}"
+
+
+def guess_content_type(name: str, default: str = "application/octet-stream") -> str:
+    """Return the media type for a name by its extension; ``x.tar.gz`` is a gzip file, not a tar."""
+    kind, encoding = mimetypes.guess_type(name)
+    if encoding is not None:
+        return _COMPRESSED_TYPES.get(encoding, default)
+    return kind or default
+
+
+def is_safe_component(part: str) -> bool:
+    """Tell whether a listed base name is one that names can hold; servers may send anything."""
+    return part not in ("", ".", "..") and "/" not in part and not _CONTROLS.search(part)
+
+
+def get_available_overwrite_name(name: str, max_length: int | None = None) -> str:
+    """Return ``name``, its root shortened to fit ``max_length`` characters, extension kept.
+
+    Raises SuspiciousFileOperation where nothing of the root would be left.
+    """
+    if max_length is None or len(name) <= max_length:
+        return name
+    directory, base = posixpath.split(name)
+    root, extension = posixpath.splitext(base)
+    root = root[: max_length - len(name)]
+    if not root:
+        raise SuspiciousFileOperation(
+            f"No name for {shown(name)} fits in {max_length} characters: "
+            "give the file field a larger max_length."
+        )
+    return posixpath.join(directory, root + extension)
+
+
+def clean_name(name: str | os.PathLike[str]) -> str:
+    """Return ``name`` with forward slashes and ``.``/``..`` resolved, keeping a final slash.
+
+    For other packages that import it; our own methods use `normalize_name`, which refuses ``..``.
+    """
+    text = os.fspath(name).replace("\\", "/")
+    cleaned = posixpath.normpath(text)
+    if text.endswith("/") and not cleaned.endswith("/"):
+        cleaned += "/"
+    return "" if cleaned in (".", "./") else cleaned
+
+
+def safe_join(base: str, *paths: str) -> str:
+    """Join ``paths`` under ``base``, both ``/``-separated; the result has no leading slash.
+
+    Raises RefusedName, a ValueError, when the result would lie outside of ``base``.
+    """
+    root = "/" + base.strip("/")
+    joined = posixpath.normpath(posixpath.join(root, *(path.replace("\\", "/") for path in paths)))
+    inside = joined == root or joined.startswith(root.rstrip("/") + "/")
+    if not inside or _CONTROLS.search(joined):
+        raise RefusedName(f"The path {shown(posixpath.join('', *paths))} leaves its base.")
+    final = "/" if paths and paths[-1].endswith("/") and joined != "/" else ""
+    return joined.lstrip("/") + final
+
+
+def is_seekable(file: Any) -> bool:
+    """Tell whether a file object can seek; one without a ``seekable`` method is taken to."""
+    return not hasattr(file, "seekable") or bool(file.seekable())

@@ -1,0 +1,151 @@
+"""Two directives whose tables come from the project itself, so that they cannot go stale.
+
+``storage-options`` shows the options a storage class declares, ``contract-matrix`` what the last
+recorded test run found in ``contract-matrix.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.utils.module_loading import import_string
+from sphinx.util.docutils import SphinxDirective
+
+from storages.options import UNSET, options_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from docutils.nodes import Node
+    from sphinx.application import Sphinx
+    from sphinx.util.typing import ExtensionMetadata
+
+    from storages.options import Option
+
+# First item of each theme of the contract; a theme ends where the next begins.
+THEMES = {
+    "Save": 1,
+    "Unique names": 22,
+    "Open": 33,
+    "Names": 61,
+    "Metadata": 76,
+    "Listing": 89,
+    "URLs": 98,
+    "Life-cycle": 105,
+    "Integrity": 118,
+}
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]], widths: str = "auto") -> list[str]:
+    """Return the lines of a list-table; cells are reST of one line."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in [header, *rows]:
+        marks = ["   * - ", *["     - "] * len(THEMES)]
+        lines += [f"{mark}{cell}" for mark, cell in zip(marks, row, strict=False)]
+    return [*lines, ""]
+
+
+def option_rows(options: Mapping[str, Option]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the cells of each option; its other names stand in its own row."""
+    aliases = defaultdict(list)
+    for option in options.values():
+        if option.alias_of:
+            aliases[option.alias_of].append(option.name)
+    for option in options.values():
+        if not option.alias_of:
+            also = "".join(f", ``{alias}``" for alias in aliases[option.name])
+            # A bar begins a substitution in reST, so the type is shown as a literal.
+            kind = f"``{option.type_text}``" + (", secret" if option.secret else "")
+            name = f"``{option.name}``{also} ({kind})"
+            yield name, places(option), default(option), " ".join(option.doc.split())
+
+
+def places(option: Option) -> str:
+    """Return the settings and environment variables in the order they are read."""
+    names = [f"``{name}``" for name in option.settings]
+    return ", ".join([*names, *(f"``{name}`` (environment)" for name in option.env)]) or "none"
+
+
+def default(option: Option) -> str:
+    """Return what holds where nothing is set: a class's own value before the option's."""
+    if option.override is UNSET and option.required:
+        return "required"
+    value = option.default if option.override is UNSET else option.override
+    return "computed" if callable(value) or isinstance(value, property) else f"``{value!r}``"
+
+
+class StorageOptions(SphinxDirective):
+    """``.. storage-options:: storages.backends.ftp.FTPStorage``: the table of its options."""
+
+    required_arguments = 1
+
+    def run(self) -> list[Node]:
+        """Return the table."""
+        rows = option_rows(options_of(import_string(self.arguments[0])))
+        header = ("Option", "Settings", "Default", "Meaning")
+        return self.parse_text_to_nodes("\n".join(table(header, rows, "25 25 15 35")))
+
+
+class Cell(NamedTuple):
+    """One contract test in one configuration, as the test run recorded it."""
+
+    configuration: str
+    item: str
+    test: str
+    status: str
+    reason: str
+
+    @property
+    def theme(self) -> str:
+        """The theme whose range of numbers the item lies in."""
+        number = int("".join(filter(str.isdigit, self.item)))
+        return [theme for theme, first in THEMES.items() if first <= number][-1]
+
+
+def matrix(cells: list[Cell]) -> list[str]:
+    """Return the lines of the table and of the list of cells declared impossible."""
+    counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    reasons: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in cells:
+        counts[cell.configuration][cell.theme][cell.status] += 1
+        if cell.status == "impossible":
+            reasons[cell.configuration, cell.reason].add(cell.item)
+    rows = [
+        (f"``{name}``", *(summary(themes[theme]) for theme in THEMES))
+        for name, themes in sorted(counts.items())
+    ]
+    lines = table(("Configuration", *THEMES), rows)
+    for (configuration, reason), items in sorted(reasons.items()):
+        numbers = ", ".join(sorted(items, key=lambda item: (len(item), item)))
+        lines.append(f"* ``{configuration}``, {numbers}: {reason}")
+    return lines
+
+
+def summary(counts: Counter[str]) -> str:
+    """Return the counts of one cell: a bare number passed, what did not is spelled out."""
+    passed = [str(counts["passed"])] if counts["passed"] else []
+    others = [f"{n} {status}" for status, n in sorted(counts.items()) if status != "passed"]
+    return ", ".join(passed + others)
+
+
+class ContractMatrix(SphinxDirective):
+    """``.. contract-matrix::``: configurations by themes, with the number of tests that passed."""
+
+    def run(self) -> list[Node]:
+        """Return the table and the reasons, or a sentence where no run is recorded."""
+        path = Path(self.env.srcdir, "contract-matrix.json")
+        self.env.note_dependency(str(path))
+        if not path.exists():
+            return self.parse_text_to_nodes("No test run is recorded in this copy.")
+        cells = json.loads(path.read_text(encoding="utf-8"))
+        return self.parse_text_to_nodes("\n".join(matrix([Cell(**cell) for cell in cells])))
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Register the directives."""
+    app.add_directive("storage-options", StorageOptions)
+    app.add_directive("contract-matrix", ContractMatrix)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -286,6 +286,10 @@ class Configured:
         """Yield a sentence for each pair of options that cannot both hold; backends extend it."""
         yield from ()
 
+    def insecurities(self) -> Iterator[str]:
+        """Yield a sentence for each setting that is unsafe in production; backends extend it."""
+        yield from ()
+
     def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         """Return path, args and kwargs for migrations, without the values of secret options."""
         path, args, kwargs = super().deconstruct()  # type: ignore[misc]

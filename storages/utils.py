@@ -53,6 +53,13 @@ def lookup_env(names: Iterable[str]) -> str | None:
     return next((value for name in names if (value := os.environ.get(name))), None)
 
 
+def sdk_missing(extra: str, exc: ImportError) -> ImproperlyConfigured:
+    """Return the error for a backend whose SDK does not import; ``extra`` is what to install."""
+    return ImproperlyConfigured(
+        f"{exc}: install what this backend needs by pip install 'django-storages[{extra}]'."
+    )
+
+
 def shown(name: object) -> str:
     """Quote a name for an error message: escaped, and at most 120 characters long."""
     text = repr(name)

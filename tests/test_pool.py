@@ -1,0 +1,264 @@
+"""The pool, on connections that are sockets of a server which answers each byte with its number."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from storages.pool import Pool, shared
+
+LIMIT = 10  # seconds a test waits for another thread
+
+
+class Broken(Exception):
+    """A connection is no use any more."""
+
+
+class Answered(Exception):
+    """The server said no, in good order."""
+
+
+@dataclass
+class Connector:
+    """Connects to a port; keeps what it closed."""
+
+    port: int
+    healthy: bool = True
+    idles: list[float] = field(default_factory=list, compare=False)
+    closed: list[socket.socket] = field(default_factory=list, compare=False)
+    closing: threading.Event = field(default_factory=threading.Event, compare=False)
+    lost = (Broken, ConnectionError)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT)
+
+    def check(self, connection: socket.socket, idle: float) -> bool:
+        self.idles.append(idle)
+        return self.healthy
+
+    def survives(self, exc: BaseException) -> bool:
+        return isinstance(exc, Answered)
+
+    def close(self, connection: socket.socket) -> None:
+        connection.close()
+        self.closed.append(connection)
+        self.closing.set()
+
+    def abandon(self, connection: socket.socket) -> None:
+        connection.close()
+
+
+class Numbers(socketserver.ThreadingTCPServer):
+    """Tells each connection its own number."""
+
+    daemon_threads = True
+    accepted = 0
+
+    class RequestHandlerClass(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.server.accepted += 1
+            number = self.server.accepted
+            while self.request.recv(1):
+                self.request.sendall(bytes([number]))
+
+
+@pytest.fixture
+def server() -> Iterator[Numbers]:
+    with Numbers(("127.0.0.1", 0), Numbers.RequestHandlerClass) as numbers:
+        thread = threading.Thread(target=numbers.serve_forever, args=(0.01,))
+        thread.start()
+        yield numbers
+        numbers.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def connector(server: Numbers) -> Connector:
+    return Connector(server.server_address[1])
+
+
+@contextmanager
+def a_pool(connector: Connector, **limits: Any) -> Iterator[Pool[socket.socket]]:
+    pool = Pool(connector, **{"limit": 2, "idle_timeout": 60, "wait_timeout": LIMIT} | limits)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def ask(connection: socket.socket) -> int:
+    """Return the number the server gave to this connection."""
+    connection.sendall(b"?")
+    return connection.recv(1)[0]
+
+
+def test_connection_is_used_again(connector: Connector) -> None:
+    with a_pool(connector) as pool:
+        assert [pool.run(ask) for _ in range(5)] == [1] * 5
+
+
+def test_nothing_connects_before_the_first_lease(server: Numbers, connector: Connector) -> None:
+    with a_pool(connector):
+        pass
+    assert server.accepted == 0
+
+
+def test_connection_is_checked_before_reuse_and_replaced_when_bad(connector: Connector) -> None:
+    with a_pool(connector) as pool:
+        pool.run(ask)
+        connector.healthy = False
+        assert pool.run(ask) == 2
+        assert len(connector.closed) == 1
+        assert all(0 <= idle < LIMIT for idle in connector.idles)
+
+
+def test_connection_is_dropped_where_the_block_raised(connector: Connector) -> None:
+    with a_pool(connector) as pool:
+        with pytest.raises(ValueError, match="mine"), pool.lease():
+            raise ValueError("mine")
+        assert len(connector.closed) == 1
+        pool.run(ask)
+        assert len(connector.closed) == 1
+
+
+def test_connection_survives_an_answer_that_says_no(connector: Connector) -> None:
+    with a_pool(connector) as pool:
+        assert pool.run(ask) == 1
+        with pytest.raises(Answered), pool.lease():
+            raise Answered
+        assert pool.run(ask) == 1
+        assert connector.closed == []
+
+
+def test_work_that_lost_its_connection_is_done_on_another(connector: Connector) -> None:
+    seen = []
+
+    def work(connection: socket.socket) -> str:
+        seen.append(ask(connection))
+        if len(seen) == 1:
+            raise Broken
+        return "done"
+
+    with a_pool(connector) as pool:
+        assert pool.run(work) == "done"
+    assert seen == [1, 2]
+
+
+def test_work_is_not_repeated_for_ever(connector: Connector) -> None:
+    tries = []
+
+    def work(connection: socket.socket) -> None:
+        tries.append(connection)
+        raise Broken
+
+    with a_pool(connector) as pool, pytest.raises(Broken):
+        pool.run(work)
+    assert len(tries) == len(connector.closed) == 4
+
+
+def test_taker_gets_a_time_out_where_all_are_leased(connector: Connector) -> None:
+    with a_pool(connector, limit=1, wait_timeout=0.01) as pool, pool.lease():
+        with pytest.raises(TimeoutError, match="All 1 connections are in use") as caught:
+            pool.take()
+        assert caught.value.errno == errno.ETIMEDOUT
+
+
+def test_taker_waits_for_one_that_comes_back(connector: Connector) -> None:
+    answers = []
+    with a_pool(connector, limit=1) as pool:
+        with pool.lease() as connection:
+            waiting = threading.Thread(target=lambda: answers.append(pool.run(ask)))
+            waiting.start()
+            assert ask(connection) == 1
+        waiting.join(LIMIT)
+    assert answers == [1]
+
+
+def test_failed_connect_frees_its_place(server: Numbers, connector: Connector) -> None:
+    with a_pool(connector, limit=1, wait_timeout=0.01) as pool:
+        port, connector.port = connector.port, 1
+        with pytest.raises(ConnectionRefusedError):
+            pool.take()
+        connector.port = port
+        assert pool.run(ask) == 1
+
+
+def test_threads_never_hold_more_than_the_limit(server: Numbers, connector: Connector) -> None:
+    held: list[socket.socket] = []
+    most = []
+
+    def work(connection: socket.socket) -> None:
+        assert connection not in held
+        held.append(connection)
+        most.append(len(held))
+        ask(connection)
+        held.remove(connection)
+
+    with a_pool(connector, limit=3) as pool:
+        threads = [
+            threading.Thread(target=lambda: [pool.run(work) for _ in range(20)]) for _ in range(16)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT)
+    assert len(most) == 16 * 20
+    assert max(most) <= 3
+    assert server.accepted <= 3
+
+
+def test_idle_connection_is_closed_with_no_further_call(connector: Connector) -> None:
+    with a_pool(connector, idle_timeout=0.01) as pool:
+        pool.run(ask)
+        assert connector.closing.wait(LIMIT)
+        assert pool.run(ask) == 2
+
+
+def test_close_closes_idle_ones_now_and_leased_ones_when_they_return(connector: Connector) -> None:
+    with a_pool(connector) as pool:
+        pool.run(ask)
+        with pool.lease() as leased:
+            pool.close()
+            assert ask(leased) == 1
+        assert connector.closed == [leased]
+        assert pool.run(ask) == 2
+
+
+def test_closing_frees_the_places_of_what_it_closed(connector: Connector) -> None:
+    with a_pool(connector, limit=1, wait_timeout=0.01) as pool:
+        for number in (1, 2, 3):
+            assert pool.run(ask) == number
+            pool.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_child_of_a_fork_makes_its_own_connections(connector: Connector) -> None:
+    with a_pool(connector, limit=2, wait_timeout=0.01) as pool:
+        pool.run(ask)
+        with pool.lease() as leased:
+            child = os.fork()
+            if child == 0:
+                # Returning a parent's connection must not give it to the child's next taker.
+                pool.give_back(leased)
+                os._exit(pool.run(ask) + 10 * leased.fileno())
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == (2 - 10) % 256
+            assert ask(leased) == 1
+        assert pool.run(ask) == 1
+
+
+def test_equal_connectors_share_a_pool() -> None:
+    limits = {"limit": 2, "idle_timeout": 60, "wait_timeout": 1}
+    pool = shared(Connector(1), **limits)
+    assert shared(Connector(1), **limits) is pool
+    assert shared(Connector(2), **limits) is not pool
+    assert shared(Connector(1), **limits | {"limit": 3}) is not pool

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import unittest
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 
 from django.core.files.base import ContentFile
@@ -18,6 +20,12 @@ Case = TypeVar("Case", bound="ContractCase")
 class Impossible(unittest.SkipTest):
     """Raised where a backend's test declares that its service cannot keep an item, and why."""
 
+    #: What the reason of such a skip begins with, in any runner's report.
+    PREFIX: ClassVar[str] = "impossible: "
+
+    def __str__(self) -> str:
+        return f"{self.PREFIX}{super().__str__()}"
+
 
 class RawStore(Protocol):
     """A look at what the server holds, past the backend under test; names are relative to it."""
@@ -29,7 +37,10 @@ class RawStore(Protocol):
         """Plant a file as another client would, parents included."""
 
     def names(self) -> Iterable[str]:
-        """Return the names of all files under the storage's root, at any depth."""
+        """Return the names of all files under the storage's root, at any depth.
+
+        Temporary files count, and so do unfinished uploads where the service can list them.
+        """
 
 
 def item(
@@ -53,7 +64,19 @@ def item(
     return decorate
 
 
-class ContractCase(unittest.TestCase):
+class _Abstract(type):
+    """Hides the tests of a class without a configuration from what collects tests.
+
+    Unittest, Django's runner and pytest all find them by ``dir()``.
+    """
+
+    def __dir__(cls) -> list[str]:
+        names = super().__dir__()
+        concrete = getattr(cls, "configuration", "")
+        return [name for name in names if concrete or not name.startswith("test")]
+
+
+class ContractCase(unittest.TestCase, metaclass=_Abstract):
     """Base of the contract's themes. A backend's test gives `make_storage` and `raw`."""
 
     #: Name in the printed matrix: backend, server and variant, in lower case.
@@ -64,6 +87,14 @@ class ContractCase(unittest.TestCase):
     has_directories: ClassVar[bool] = False
     #: True where the backend reaches its files over a network.
     is_networked: ClassVar[bool] = False
+    #: The values of ``file_overwrite`` that the backend has.
+    modes: ClassVar[tuple[bool, ...]] = (True, False)
+    #: Bytes from which the backend stores a file in parts; any large size where it never does.
+    large_size: ClassVar[int] = 12 * 1024 * 1024
+    #: Bytes that saving a file of 256 MiB may add to a process.
+    memory_budget: ClassVar[int] = 64 * 1024 * 1024
+    #: Options that another process needs in addition to what ``deconstruct`` tells: secrets.
+    secrets: Mapping[str, Any] = {}
 
     def make_storage(self, **options: Any) -> Storage:
         """Return a storage on this test's own, empty root; equal calls share that root.
@@ -75,6 +106,13 @@ class ContractCase(unittest.TestCase):
     def raw(self) -> RawStore:
         """Return the look behind the storages that `make_storage` returns."""
         raise NotImplementedError
+
+    def headers(self, name: str) -> Mapping[str, str]:
+        """Return how the server would serve a file: Content-Type, Content-Encoding if it has one.
+
+        A backend whose service keeps them overrides this.
+        """
+        raise Impossible("the service keeps no content type")
 
     def limit(self, *keys: str) -> None:
         """Raise Impossible if the backend's test declares one of the keys."""
@@ -97,6 +135,12 @@ class ContractCase(unittest.TestCase):
         """A storage that finds a free name instead of overwriting."""
         return self.make_storage(file_overwrite=False)
 
+    def each_mode(self) -> Iterator[Storage]:
+        """Yield a storage for each of `modes`, in a subtest of its own."""
+        for overwrite in self.modes:
+            with self.subTest(file_overwrite=overwrite):
+                yield self.storage if overwrite else self.unique
+
     def save(self, name: str, content: bytes = b"content", storage: Storage | None = None) -> str:
         """Save bytes and return the name."""
         return (storage or self.storage).save(name, ContentFile(content))
@@ -106,3 +150,29 @@ class ContractCase(unittest.TestCase):
         with (storage or self.storage).open(name) as file:
             content: bytes = file.read()
         return content
+
+    def assert_same(self, found: bytes | None, expected: bytes | None, message: str = "") -> None:
+        """Compare contents; a failure shows their ends and digests, however large they are."""
+        self.assertEqual(_shown(found), _shown(expected), message)
+
+    def assert_stored(self, name: str, content: bytes | None) -> None:
+        """Compare what the server holds under a name, None for nothing."""
+        self.assert_same(self.raw().get(name), content, f"stored as {name!r}")
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Assert that the server holds the same files with the same content afterwards."""
+        before = self._contents()
+        yield
+        self.assertEqual(self._contents(), before)
+
+    def _contents(self) -> dict[str, str]:
+        raw = self.raw()
+        return {name: _shown(raw.get(name)) for name in raw.names()}
+
+
+def _shown(content: bytes | None) -> str:
+    if content is None or len(content) <= 80:
+        return repr(content)
+    digest = hashlib.sha256(content).hexdigest()
+    return f"{content[:20]!r} … {content[-20:]!r}, {len(content)} bytes, SHA-256 {digest}"

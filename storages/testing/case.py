@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import unittest
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, Final, ParamSpec, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
+
+FETCH_TIMEOUT: Final = 30  # seconds
 
 Params = ParamSpec("Params")
 Case = TypeVar("Case", bound="ContractCase")
@@ -46,7 +50,7 @@ class RawStore(Protocol):
 def item(
     *numbers: int | str,
 ) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
-    """Number a test after the contract item it shows; declared limits are raised from here.
+    """Give a test the number of the contract item it shows; declared limits are raised here.
 
     A number may carry a letter where a backend can keep one half of an item only ("26b").
     """
@@ -87,6 +91,8 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
     has_directories: ClassVar[bool] = False
     #: True where the backend reaches its files over a network.
     is_networked: ClassVar[bool] = False
+    #: True where `fetch` gets what a URL names.
+    urls_are_served: ClassVar[bool] = False
     #: The values of ``file_overwrite`` that the backend has.
     modes: ClassVar[tuple[bool, ...]] = (True, False)
     #: Bytes from which the backend stores a file in parts; any large size where it never does.
@@ -106,6 +112,23 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
     def raw(self) -> RawStore:
         """Return the look behind the storages that `make_storage` returns."""
         raise NotImplementedError
+
+    def make_located(self, location: str) -> Storage:
+        """Return an overwriting storage on a location inside of this test's root.
+
+        To be extended where `make_storage` makes its root of ``location`` already.
+        """
+        return self.make_storage(file_overwrite=True, location=location)
+
+    def make_unreachable(self) -> Storage:
+        """Return a storage whose server is away, and that gives up soon."""
+        raise Impossible("no configuration whose server is away")
+
+    def fetch(self, url: str) -> bytes:
+        """Get what a URL names; raises OSError where that is refused."""
+        with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT) as response:
+            content: bytes = response.read()
+        return content
 
     def headers(self, name: str) -> Mapping[str, str]:
         """Return how the server would serve a file: Content-Type, Content-Encoding if it has one.
@@ -158,6 +181,13 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
     def assert_stored(self, name: str, content: bytes | None) -> None:
         """Compare what the server holds under a name, None for nothing."""
         self.assert_same(self.raw().get(name), content, f"stored as {name!r}")
+
+    def assert_url_of(self, url: str, name: str, content: bytes) -> None:
+        """Fail unless a URL gives a file's content, or where none is served quotes its name."""
+        if self.urls_are_served:
+            self.assert_same(self.fetch(url), content, url)
+        else:
+            self.assertEqual(unquote(f"/{urlsplit(url).path}")[-len(name) - 1 :], f"/{name}")
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
-from types import TracebackType
 from typing import IO, Any, ClassVar, Self, cast
 
 from django.conf import settings
@@ -197,12 +196,7 @@ class BaseStorage(Configured, _Deconstructible):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     # -- shared steps -----------------------------------------------------------------------------

@@ -5,8 +5,9 @@ Run as a script: ``python -P tests/import_all.py``. It exits with the text of th
 
 from __future__ import annotations
 
+import re
 import sys
-from importlib import import_module, resources
+from importlib import import_module, metadata, resources
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -30,18 +31,20 @@ SDKS = (
 
 
 def modules() -> list[str]:
-    """Return the dotted names of all modules in the source tree."""
+    """Return the dotted names of all public modules in the source tree; they import the others."""
     files = sorted((SOURCE / "storages").rglob("*.py"))
     names = (".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in files)
-    return [name.removesuffix(".__init__") for name in names]
+    return [each for name in names if "._" not in (each := name.removesuffix(".__init__"))]
 
 
 def import_one(name: str) -> None:
-    """Import a module; a backend without its SDK may refuse, if it says what to install."""
+    """Import a module; a backend without its SDK may refuse, if it names an extra to install."""
+    extras = metadata.metadata("django-storages").get_all("Provides-Extra") or []
     try:
         import_module(name)
     except ImproperlyConfigured as exc:
-        if not (name.startswith("storages.backends.") and "pip install" in str(exc)):
+        advice = re.search(r"pip install 'django-storages\[(\w+)\]'", str(exc))
+        if not (name.startswith("storages.backends.") and advice and advice[1] in extras):
             raise
 
 

@@ -1,1 +1,1 @@
-"""One module per backend; importing one needs neither its SDK nor any setting."""
+"""One module per backend; importing one reads no setting and connects nowhere."""

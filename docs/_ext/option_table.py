@@ -101,8 +101,12 @@ class Cell(NamedTuple):
     @property
     def theme(self) -> str:
         """The theme whose range of numbers the item lies in."""
-        number = int("".join(filter(str.isdigit, self.item)))
-        return [theme for theme, first in THEMES.items() if first <= number][-1]
+        return [theme for theme, first in THEMES.items() if first <= number(self.item)][-1]
+
+
+def number(item: str) -> int:
+    """Return the number of an item, which may carry a letter: 26 for "26b"."""
+    return int("".join(filter(str.isdigit, item)))
 
 
 def matrix(cells: list[Cell]) -> list[str]:
@@ -119,7 +123,7 @@ def matrix(cells: list[Cell]) -> list[str]:
     ]
     lines = table(("Configuration", *THEMES), rows)
     for (configuration, reason), items in sorted(reasons.items()):
-        numbers = ", ".join(sorted(items, key=lambda item: (len(item), item)))
+        numbers = ", ".join(sorted(items, key=number))
         lines.append(f"* ``{configuration}``, {numbers}: {reason}")
     return lines
 

@@ -130,7 +130,7 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
             content: bytes = response.read()
         return content
 
-    def headers(self, name: str) -> Mapping[str, str]:
+    def headers(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - for those that override
         """Return how the server would serve a file: Content-Type, Content-Encoding if it has one.
 
         A backend whose service keeps them overrides this.

@@ -1,14 +1,18 @@
-"""The contract every backend keeps, as tests: mix `StorageContract` into a TestCase of your own."""
+"""The contract every backend keeps, as tests: subclass `StorageContract`, and give it a storage."""
 
 from __future__ import annotations
 
 from .case import ContractCase, Impossible, RawStore, item
+from .overwriting import OverwriteContract, UniqueNameContract
+from .listing import ListingContract
+from .lookups import LookupContract
+from .names import NameContract
 from .save import SaveContract
 
 __all__ = ["ContractCase", "Impossible", "RawStore", "StorageContract", "item"]
 
 
-class StorageContract(SaveContract):
+class StorageContract(SaveContract, UniqueNameContract, OverwriteContract):
     """All of the contract. Subclass it, name the ``configuration``, and give a storage.
 
     A subclass gives `make_storage` and `raw`, and declares what its service cannot do in

@@ -1,0 +1,198 @@
+"""Items 89 to 97: what listings hold."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from django.core.files.storage import Storage
+
+from .case import Impossible, item
+from .names import COMMANDS, PUNCTUATION, SCRIPTS, OddNames
+
+MANY: Final = 2500  # files in one directory: more than two pages of any service
+PLANTERS: Final = 8  # threads
+
+
+class ListingContract(OddNames):
+    """Items 89 to 97."""
+
+    def plant_many(self, names: Iterable[str]) -> None:
+        """Plant small files past the backend, as fast as the service allows."""
+        raw = self.raw()
+        with ThreadPoolExecutor(PLANTERS) as pool:
+            list(pool.map(lambda name: raw.put(name, b"x"), names))
+
+    def make_interrupted(self, change: Callable[[], None]) -> Storage:  # noqa: ARG002
+        """Return a storage that calls ``change`` between two pages of its next listing."""
+        raise Impossible("no listing that can be stopped between two pages")
+
+    @item(89)
+    def test_listing_has_base_names_of_directories_and_files(self) -> None:
+        for name in ("a.txt", "b", "dir/c.txt", "dir/d.txt", "dir2/sub/e.txt"):
+            self.save(name)
+        self.assert_lists("", ["dir", "dir2"], ["a.txt", "b"])
+        self.assert_lists("dir", [], ["c.txt", "d.txt"])
+        self.assert_lists("dir2", ["sub"], [])
+
+    @item(89)
+    def test_listing_is_a_pair_of_lists(self) -> None:
+        self.save("dir/a.txt")
+        found = self.storage.listdir("")
+        self.assertIsInstance(found, tuple)
+        self.assertEqual([type(each) for each in found], [list, list])
+
+    @item(89)
+    def test_root_has_two_names(self) -> None:
+        self.save("dir/a.txt")
+        self.save("b.txt")
+        for name in ("", ".", "./"):
+            with self.subTest(name=name):
+                self.assert_lists(name, ["dir"], ["b.txt"])
+
+    @item("89b")
+    def test_slash_is_the_root(self) -> None:
+        self.save("dir/a.txt")
+        self.assert_lists("/", ["dir"], [])
+
+    @item(89)
+    def test_empty_root_lists_as_empty(self) -> None:
+        self.assert_lists("", [], [])
+
+    @item(89)
+    def test_listing_shows_what_other_clients_did(self) -> None:
+        self.raw().put("dir/a.txt", b"content")
+        self.assert_lists("", ["dir"], [])
+        self.assert_lists("dir", [], ["a.txt"])
+
+    @item(90)
+    def test_directory_is_the_same_with_a_slash_at_its_end(self) -> None:
+        for name in ("a/b/c/d.txt", "a/b/e.txt"):
+            self.save(name)
+        for name, expected in (("a", (["b"], [])), ("a/b", (["c"], ["e.txt"]))):
+            for spelling in (name, f"{name}/"):
+                with self.subTest(name=spelling):
+                    self.assert_lists(spelling, *expected)
+
+    @item(91)
+    def test_directory_of_many_keys_is_listed_once(self) -> None:
+        for number in range(20):
+            self.save(f"dir/sub{number % 2}/{number}.txt")
+        self.assert_lists("", ["dir"], [])
+        self.assert_lists("dir", ["sub0", "sub1"], [])
+
+    @item(91)
+    def test_marker_of_an_empty_directory_is_no_file(self) -> None:
+        if self.has_directories:
+            raise Impossible("directories are real, and need no marker")
+        self.raw().put("dir/", b"")
+        self.raw().put("dir/sub/", b"")
+        self.assert_lists("", ["dir"], [])
+        self.assert_lists("dir", ["sub"], [])
+        self.assert_lists("dir/sub", [], [])
+
+    @item(92)
+    def test_directories_and_files_that_begin_alike_do_not_mix(self) -> None:
+        for name in ("sub/a.txt", "sub.txt", "sub2/b.txt", "sub-c.txt", "su/d.txt"):
+            self.save(name)
+        self.assert_lists("sub", [], ["a.txt"])
+        self.assert_lists("su", [], ["d.txt"])
+        self.assert_lists("", ["su", "sub", "sub2"], ["sub-c.txt", "sub.txt"])
+
+    @item(92)
+    def test_directory_within_one_of_the_same_name_is_its_own(self) -> None:
+        self.save("a/a/a/b.txt")
+        self.save("a/c.txt")
+        self.assert_lists("a", ["a"], ["c.txt"])
+        self.assert_lists("a/a", ["a"], [])
+
+    @item(93)
+    def test_missing_directory_is_empty_or_an_error_where_directories_are_real(self) -> None:
+        self.save("dir/a.txt")
+        for name in ("missing", "dir/missing", "di"):
+            with self.subTest(name=name):
+                self.assert_lists_as_missing(name)
+
+    @item(94)
+    def test_thousands_of_files_are_each_listed_once(self) -> None:
+        names = [f"{number:04}.txt" for number in range(MANY)]
+        self.plant_many(f"many/{name}" for name in names)
+        self.assert_lists("many", [], names)
+
+    @item("94b")
+    def test_thousands_of_directories_are_each_listed_once(self) -> None:
+        names = [f"{number:04}" for number in range(MANY // 2)]
+        self.plant_many(f"many/{name}/a.txt" for name in names)
+        self.assert_lists("many", names, [])
+
+    @item(95)
+    def test_change_between_pages_loses_and_doubles_no_other_file(self) -> None:
+        names = [f"{number:04}.txt" for number in range(MANY)]
+
+        def change() -> None:
+            self.storage.delete(f"many/{names[0]}")
+            self.save("many/0000-new.txt")
+            self.save("many/9999-new.txt")
+
+        storage = self.make_interrupted(change)
+        self.plant_many(f"many/{name}" for name in names)
+        _, files = storage.listdir("many")
+        self.assertTrue(self.storage.exists("many/9999-new.txt"))
+        self.assertEqual([name for name, count in Counter(files).items() if count > 1], [])
+        self.assertEqual(set(names[1:]) - set(files), set())
+
+    @item(96)
+    def test_odd_names_are_listed_as_they_were_saved(self) -> None:
+        table = {**PUNCTUATION, **SCRIPTS, **COMMANDS}
+        names = [name for label, name in table.items() if self.takes(label, name)]
+        for name in names:
+            self.save(f"files/{name}")
+            self.save(f"directories/{name}/a.txt")
+        self.assert_lists("files", [], names)
+        self.assert_lists("directories", names, [])
+
+    @item(97)
+    def test_dangling_links_and_pipes_do_not_break_listings(self) -> None:
+        directory = self.local_directory()
+        self.save("a.txt")
+        (directory / "dangling").symlink_to(directory / "missing")
+        os.mkfifo(directory / "pipe")
+        _, files = self.storage.listdir("")
+        self.assertIn("a.txt", files)
+        self.assertEqual(len(files), len(set(files)))
+
+    @item(97)
+    def test_unreadable_entries_do_not_break_listings(self) -> None:
+        directory = self.local_directory()
+        self.save("a.txt")
+        self.save("dir/b.txt")
+        self.save("secret.txt")
+        for name in ("dir", "secret.txt"):
+            path = directory / name
+            self.addCleanup(path.chmod, 0o700)
+            path.chmod(0)
+        self.assert_lists("", ["dir"], ["a.txt", "secret.txt"])
+
+    def local_directory(self) -> Path:
+        """Return where the storage keeps its files on this machine."""
+        try:
+            return Path(self.storage.path("a.txt")).parent
+        except NotImplementedError as exc:
+            raise Impossible("the files are not on this machine") from exc
+
+    def assert_lists_as_missing(self, name: str) -> None:
+        """Fail unless a missing directory is an error where there are any, else empty."""
+        if self.has_directories:
+            with self.assertRaises(FileNotFoundError):
+                self.storage.listdir(name)
+        else:
+            self.assert_lists(name, [], [])
+
+    def assert_lists(self, name: str, directories: list[str], files: list[str]) -> None:
+        """Fail unless a listing has just these names, in any order."""
+        found = self.storage.listdir(name)
+        self.assertEqual((sorted(found[0]), sorted(found[1])), (sorted(directories), sorted(files)))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from .case import ContractCase, Impossible, RawStore, item
-from .overwriting import OverwriteContract, UniqueNameContract
 from .listing import ListingContract
 from .lookups import LookupContract
 from .names import NameContract
+from .overwriting import OverwriteContract, UniqueNameContract
 from .save import SaveContract
 
 __all__ = ["ContractCase", "Impossible", "RawStore", "StorageContract", "item"]
 
 
-class StorageContract(SaveContract, UniqueNameContract, OverwriteContract):
+class StorageContract(
+    SaveContract,
+    UniqueNameContract,
+    OverwriteContract,
+    NameContract,
+    LookupContract,
+    ListingContract,
+):
     """All of the contract. Subclass it, name the ``configuration``, and give a storage.
 
     A subclass gives `make_storage` and `raw`, and declares what its service cannot do in

@@ -64,15 +64,16 @@ class _Failing(io.RawIOBase):
 
 
 class Interrupted(io.BytesIO):
-    """Calls ``meanwhile`` before the first byte is read, once."""
+    """Calls ``meanwhile`` once, before a read that begins at or past byte ``after``."""
 
-    def __init__(self, content: bytes, meanwhile: Callable[[], None]) -> None:
+    def __init__(self, content: bytes, meanwhile: Callable[[], None], after: int = 0) -> None:
         super().__init__(content)
         self._meanwhile: Callable[[], None] | None = meanwhile
+        self._after = after
 
     def read(self, size: int | None = -1, /) -> bytes:
         meanwhile = self._meanwhile
-        if size != 0 and meanwhile is not None:
+        if meanwhile is not None and size != 0 and self.tell() >= self._after:
             self._meanwhile = None
             meanwhile()
         return super().read(size)

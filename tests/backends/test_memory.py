@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from storages.files import Entry
 from storages.testing import StorageContract
-from tests.memory import OBJECTS, MemoryStorage
+from tests.memory import MemoryStorage
 
 ONE_PROCESS = "its files are in the memory of one process"
 
@@ -20,21 +21,22 @@ class TestMemoryStorage(StorageContract):
         return MemoryStorage(bucket=self.root, base_url="/files/", **options)
 
     def raw(self) -> RawMemory:
-        return RawMemory(self.root)
+        return RawMemory(self.make_storage().objects)
 
     def headers(self, name: str) -> dict[str, str]:
-        return {"Content-Type": OBJECTS[self.root][name][1].content_type or ""}
+        return {"Content-Type": self.make_storage().objects[name][1].content_type or ""}
 
 
 class RawMemory:
-    def __init__(self, bucket: str) -> None:
-        self.objects = OBJECTS[bucket]
+    def __init__(self, objects: dict[str, tuple[bytes, Entry]]) -> None:
+        self.objects = objects
 
     def get(self, name: str) -> bytes | None:
         return self.objects[name][0] if name in self.objects else None
 
     def put(self, name: str, content: bytes) -> None:
-        entry = Entry(len(content), etag=uuid.uuid4().hex)
+        now = datetime.now(UTC)
+        entry = Entry(len(content), now, now, now, etag=uuid.uuid4().hex)
         self.objects[name] = (content, entry)
 
     def names(self) -> list[str]:

@@ -1,0 +1,272 @@
+"""Names that are taken: a free one is found without a race, or the file is replaced at once."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from threading import Thread
+from typing import Any
+
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import Storage
+
+from .case import ContractCase, RawStore, item
+from .parallel import Recipe, in_processes, in_threads
+from .sources import Interrupted, failing, random_bytes
+
+SUFFIX = "_[a-zA-Z0-9]{7}"
+ROUNDS = 3  # of each race between threads
+SAVES = 16  # in each race
+PROCESSES = 4
+READS = 30  # that a reader makes while a file is overwritten
+TRIES = 1000  # to find a free name, after which a save is taken to go on for ever
+
+
+class UniqueNameContract(ContractCase):
+    """Items 22, 23, 26 to 29 and 32: a storage with ``file_overwrite`` off never replaces a file.
+
+    A backend that always overwrites declares them impossible.
+    """
+
+    def assert_alternative(self, name: str, root: str, extension: str = "") -> None:
+        """Assert that a name is ``root`` with a suffix of Django's before ``extension``."""
+        self.assertRegex(name, f"^{re.escape(root)}{SUFFIX}{re.escape(extension)}$")
+
+    @item(22)
+    def test_taken_name_gets_a_suffix_before_its_whole_extension(self) -> None:
+        for root, extension in (("directory/file", ".txt"), ("file", ".tar.gz"), ("file", "")):
+            with self.subTest(root + extension):
+                first = self.save(root + extension, b"first", self.unique)
+                second = self.save(root + extension, b"second", self.unique)
+                self.assertEqual(first, root + extension)
+                self.assert_alternative(second, root, extension)
+                self.assert_stored(first, b"first")
+                self.assert_stored(second, b"second")
+
+    @item(22)
+    def test_file_of_another_client_takes_a_name_too(self) -> None:
+        self.raw().put("directory/file.txt", b"another client's")
+        name = self.save("directory/file.txt", b"ours", self.unique)
+        self.assert_alternative(name, "directory/file", ".txt")
+        self.assert_stored("directory/file.txt", b"another client's")
+        self.assert_stored(name, b"ours")
+
+    @item(23)
+    def test_suffix_stands_in_the_base_name(self) -> None:
+        for root, extension in (
+            ("directory.with.dots/file", ""),
+            ("directory.with.dots/file", ".txt"),
+            ("directory/.hidden", ""),
+            (".hidden", ".txt"),
+        ):
+            with self.subTest(root + extension):
+                self.save(root + extension, b"first", self.unique)
+                second = self.save(root + extension, b"second", self.unique)
+                self.assert_alternative(second, root, extension)
+                self.assert_stored(second, b"second")
+
+    @item(26)
+    def test_threads_that_save_one_name_get_a_file_each(self) -> None:
+        for attempt in range(ROUNDS):
+            contents = [b"%d of round %d" % (index, attempt) for index in range(SAVES)]
+            job = partial(save_one, self.unique, f"{attempt}/file.txt", contents)
+            self.check_race(in_threads(SAVES, job), contents)
+
+    @item(28)
+    def test_threads_that_save_one_name_with_equal_content_get_a_file_each(self) -> None:
+        contents = SAVES * [b"the same"]
+        self.check_race(
+            in_threads(SAVES, partial(save_one, self.unique, "file.txt", contents)), contents
+        )
+
+    @item(28)
+    def test_equal_content_under_a_taken_name_is_a_file_of_its_own(self) -> None:
+        first, second = (self.save("file.txt", b"the same", self.unique) for _ in range(2))
+        self.assertNotEqual(first, second)
+        self.unique.delete(first)
+        self.assert_stored(second, b"the same")
+
+    @item(27)
+    def test_processes_that_save_one_name_get_a_file_each(self) -> None:
+        contents = [b"content %d" % index for index in range(SAVES)]
+        self.check_race(self.race_of_processes(contents), contents)
+
+    @item(27)
+    def test_processes_that_save_one_name_with_equal_content_get_a_file_each(self) -> None:
+        contents = SAVES * [b"the same"]
+        self.check_race(self.race_of_processes(contents), contents)
+
+    def race_of_processes(self, contents: list[bytes]) -> list[str]:
+        """Save the contents under one name from several processes, several threads in each."""
+        job = partial(save_share, "file.txt", contents)
+        names = in_processes(Recipe.of(self.unique, self.secrets), PROCESSES, job)
+        return [name for share in names for name in share]
+
+    def check_race(self, names: list[str], contents: list[bytes]) -> None:
+        """Each save has a name of its own, and its own content under it; nothing else is there."""
+        self.assertEqual(len(set(names)), SAVES)
+        for name, content in zip(names, contents, strict=True):
+            self.assert_stored(name, content)
+        directory = names[0].rpartition("file")[0]
+        found = [name for name in self.raw().names() if name.startswith(directory)]
+        self.assertEqual(sorted(found), sorted(names))
+
+    @item(29)
+    def test_name_taken_by_another_client_during_a_save_is_not_replaced(self) -> None:
+        for size in (7, self.large_size + 1):
+            with self.subTest(size=size):
+                self.check_taken_meanwhile(f"{size}/file.txt", random_bytes(size))
+
+    def check_taken_meanwhile(self, name: str, content: bytes) -> None:
+        """Plant another client's file when the name is chosen and the content is being read."""
+        source = Interrupted(content, lambda: self.raw().put(name, b"another client's"))
+        saved = self.unique.save(name, File(source, "file"))
+        self.assert_stored(name, b"another client's")
+        self.assertNotEqual(saved, name)
+        self.assert_stored(saved, content)
+
+    @item(32)
+    def test_save_gives_up_where_every_name_is_taken(self) -> None:
+        self.raw().put("file", b"another client's")
+        storage = Recipe.of(self.unique, self.secrets).make(get_available_name=insist())
+        with self.unchanged(), self.assertRaises(FileExistsError):
+            self.save("file", b"ours", storage)
+
+
+class OverwriteContract(ContractCase):
+    """Items 24, 25, 30 and 31: a storage with ``file_overwrite`` on replaces a file, whole.
+
+    A backend that never overwrites declares them impossible.
+    """
+
+    @item(24)
+    def test_save_of_a_taken_name_replaces_the_file(self) -> None:
+        for name in ("file.txt", "directory.with.dots/file"):
+            with self.subTest(name):
+                self.save(name, b"first")
+                self.assertEqual(self.save(name, b"the second"), name)
+                self.assert_stored(name, b"the second")
+                self.assertEqual(self.read(name), b"the second")
+                self.assertEqual(self.storage.size(name), 10)
+        self.assertEqual(len(list(self.raw().names())), 2)
+
+    @item(24)
+    def test_available_name_is_the_name_itself(self) -> None:
+        self.save("file.txt")
+        self.assertEqual(self.storage.get_available_name("file.txt"), "file.txt")
+
+    @item(24)
+    def test_file_of_another_client_is_replaced_too(self) -> None:
+        self.raw().put("file", b"another client's")
+        self.assertEqual(self.save("file", b"ours"), "file")
+        self.assert_stored("file", b"ours")
+
+    @item(24)
+    def test_time_is_not_older_after_overwriting(self) -> None:
+        self.save("file", b"first")
+        before = self.storage.get_modified_time("file")
+        self.save("file", b"second")
+        self.assertGreaterEqual(self.storage.get_modified_time("file"), before)
+
+    @item(25)
+    def test_shorter_content_leaves_no_tail_of_the_longer(self) -> None:
+        for longer in (10, 100_000, self.large_size + 1):
+            with self.subTest(longer=longer):
+                self.save("file", random_bytes(longer))
+                self.save("file", b"shorter")
+                self.assert_stored("file", b"shorter")
+                self.assertEqual(self.read("file"), b"shorter")
+                self.assertEqual(self.storage.size("file"), 7)
+
+    @item(30)
+    def test_readers_see_old_or_new_content_while_a_file_is_overwritten(self) -> None:
+        contents = [bytes([65 + index]) * 200_000 for index in range(4)]
+        self.save("file", contents[0])
+        reader = Reader(self.make_storage(file_overwrite=True), "file")
+        reader.start()
+        while reader.is_alive():
+            for content in contents:
+                self.save("file", content)
+        reader.join()
+        self.assertEqual(reader.missed, [])
+        self.assertGreaterEqual(len(reader.found), READS)
+        for found in reader.found:
+            self.assertTrue(found in contents, f"{len(found)} bytes: {sorted(set(found))}")
+
+    @item(30)
+    def test_file_keeps_its_content_until_the_new_one_is_there_whole(self) -> None:
+        raw = self.raw()
+        for size in (100_000, self.large_size + 1):
+            with self.subTest(size=size):
+                self.save("file", b"old")
+                seen: list[bytes | None] = []
+                source = Interrupted(random_bytes(size), partial(look, raw, seen), after=size // 2)
+                self.storage.save("file", File(source, "file"))
+                for content in seen:
+                    self.assert_same(content, b"old")
+                self.assert_stored("file", source.getvalue())
+
+    @item(31)
+    def test_failed_overwrite_leaves_the_file_as_it_was(self) -> None:
+        self.save("file", b"old")
+        with self.assertRaises(EOFError):
+            self.storage.save("file", failing(100_000, EOFError("no more"), can_seek=True))
+        self.assert_stored("file", b"old")
+        self.assertEqual(self.read("file"), b"old")
+        self.assertEqual(self.storage.size("file"), 3)
+
+
+class Reader(Thread):
+    """Reads a file again and again, and keeps what it found until it has enough."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        super().__init__()
+        self.storage = storage
+        self.name_read = name
+        self.found: list[bytes] = []
+        self.missed: list[Exception] = []
+
+    def run(self) -> None:
+        for _ in range(10 * READS):
+            self.read()
+            if len(self.found) == READS:
+                break
+
+    def read(self) -> None:
+        """Read once; an error for a file replaced while it was read is no missing file."""
+        try:
+            with self.storage.open(self.name_read) as file:
+                self.found.append(file.read())
+        except FileNotFoundError as exc:
+            self.missed.append(exc)
+        except OSError:
+            pass
+
+
+def look(raw: RawStore, seen: list[bytes | None]) -> None:
+    """Note what the raw store holds as "file"."""
+    seen.append(raw.get("file"))
+
+
+def save_one(storage: Storage, name: str, contents: list[bytes], index: int) -> str:
+    """Save one of the contents; return its name."""
+    return storage.save(name, ContentFile(contents[index]))
+
+
+def save_share(name: str, contents: list[bytes], storage: Storage, process: int) -> list[str]:
+    """Save one process's share of the contents at once; return the names."""
+    count = len(contents) // PROCESSES
+    share = contents[process * count : (process + 1) * count]
+    return in_threads(count, partial(save_one, storage, name, share))
+
+
+def insist() -> Any:
+    """Return a method that says a name is free, until it was asked too often."""
+    left = iter(range(TRIES))
+
+    def get_available_name(_storage: Storage, name: str, **_options: Any) -> str:
+        if next(left, None) is None:
+            raise AssertionError(f"a save asked for a free name {TRIES} times")
+        return name
+
+    return get_available_name

@@ -15,7 +15,7 @@ from django.core.files.storage import Storage
 from django.utils.deconstruct import deconstructible
 
 from .files import Entry, RemoteFile, Source, Stream, check_size, rewindable
-from .options import Configured, option
+from .options import Configured, option, options_of
 from .utils import (
     get_available_overwrite_name,
     guess_content_type,
@@ -91,6 +91,16 @@ class BaseStorage(Configured, _Deconstructible):
     def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
         """Describe a file that is about to be read; a backend may give its first bytes too."""
         return self._stat(key), None
+
+    def root(self) -> tuple[str, ...]:
+        """Return where the files lie: what is required of the options, then ``location``'s parts."""
+        place = [
+            text
+            for each in options_of(type(self)).values()
+            if each.required and not each.secret
+            for text in (each.owner.__module__, str(getattr(self, each.name)))
+        ]
+        return (*place, *filter(None, self.key("", root=True).split("/"))) if place else ()
 
     # -- names ------------------------------------------------------------------------------------
 

@@ -68,10 +68,11 @@ class Source(io.BufferedIOBase):
 
     ``content_type`` is what the upload declared, or else the name says. An exception of the file
     being read is kept in ``error``, so that it reaches the caller whatever an SDK makes of it.
+    ``file`` is the content itself, for what only some have, such as a path.
     """
 
     def __init__(self, file: IO[bytes], content_type: str) -> None:
-        self._file = file
+        self.file = file
         self.content_type = content_type
         self.error: Exception | None = None
         self.size = file.seek(0, io.SEEK_END)
@@ -86,20 +87,24 @@ class Source(io.BufferedIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read up to ``size`` bytes, all that is left by default."""
+        """Read ``size`` bytes, fewer only at the end; all that is left by default."""
+        wanted = -1 if size is None else size
         try:
-            return self._file.read(-1 if size is None else size)
+            data = self.file.read(wanted)
+            while 0 < len(data) < wanted and (more := self.file.read(wanted - len(data))):
+                data += more
         except Exception as exc:
             self.error = exc
             raise
+        return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Move as any file does."""
-        return self._file.seek(offset, whence)
+        return self.file.seek(offset, whence)
 
     def tell(self) -> int:
         """Return the position in bytes."""
-        return self._file.tell()
+        return self.file.tell()
 
 
 @contextmanager

@@ -63,7 +63,9 @@ class Option:
         secret: bool | Redact,
         env: tuple[str, ...],
         check: Callable[[Any], None] | None,
+        convert: Callable[[Any], Any] | None,
         alias_of: str | None,
+        read: Callable[[Any], Any] | None,
         positional: bool,
         doc: str,
     ) -> None:
@@ -73,16 +75,18 @@ class Option:
         self.secret = secret
         self.env = env
         self.check = check
+        self.convert = convert
         self.alias_of = alias_of
+        self.read = read
         self.positional = positional
         self.doc = doc
         self.name = ""
         self.override: Any = UNSET
-        self._owner: type = object
+        self.owner: type = object
         self._hint: Any = UNSET
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._owner = owner
+        self.owner = owner
         self.name = name
 
     def overridden(self, value: Any) -> Option:
@@ -94,17 +98,19 @@ class Option:
     def __get__(self, storage: Any, owner: type | None = None) -> Any:
         if storage is None:
             return self if self.override is UNSET else self.override
+        if self.read is not None:
+            return self.read(storage)
         if self.alias_of is not None:
             return getattr(storage, self.alias_of)
         value = self._find(storage)
         if value is UNSET:
-            return self._fallback(storage)
+            return self._converted(self._fallback(storage))
         if callable(value) and not self.accepts(value):
             value = value()
         if isinstance(value, Promise):
             value = str(value)
         self._validate(storage, value)
-        return value
+        return self._converted(value)
 
     def __set__(self, storage: Any, value: Any) -> None:
         target = self.alias_of or self.name
@@ -118,17 +124,28 @@ class Option:
     def hint(self) -> Any:
         """The annotation, resolved; it must name things that exist at run time."""
         if self._hint is UNSET:
-            self._hint = typing.get_type_hints(self._owner).get(self.name, Any)
+            self._hint = typing.get_type_hints(self.owner).get(self.name, Any)
         return self._hint
 
     @property
     def type_text(self) -> str:
         """The annotation as written."""
-        return str(inspect.get_annotations(self._owner).get(self.name, "object"))
+        return str(inspect.get_annotations(self.owner).get(self.name, "object"))
 
     def accepts(self, value: object) -> bool:
         """Tell whether a value is of the annotated type."""
         return value is None or matches(value, self.hint)
+
+    def is_computed(self, storage: Any) -> bool:
+        """Tell whether a property or a callable makes the value anew each time it is read."""
+        value = self._found(storage)
+        bound = value is self.override and hasattr(type(value), "__get__")
+        return bound or (callable(value) and not self.accepts(value))
+
+    def is_missing(self, storage: Any) -> bool:
+        """Tell whether the option is required and nothing gives it a value."""
+        value = self._found(storage)
+        return self.required and (value is UNSET or value is None)
 
     def redacted(self, value: Any) -> Any:
         """Return the value without its secrets, `UNSET` where nothing of it may be shown."""
@@ -143,12 +160,17 @@ class Option:
         return f"option '{self.name}'" + (f" ({' or '.join(places)})" if places else "")
 
     def _find(self, storage: Any) -> Any:
+        value = self._found(storage)
+        bind = getattr(type(value), "__get__", None) if value is self.override else None
+        return bind(value, storage, type(storage)) if bind else value
+
+    def _found(self, storage: Any) -> Any:
+        """Return the value as it was set: a property or callable itself, not what it gives."""
         value = given_options(storage).get(self.name, UNSET)
         if value is not UNSET and self.name not in vars(storage).get("_dropped", ()):
             return value
         if self.override is not UNSET:
-            bind = getattr(type(self.override), "__get__", None)
-            return bind(self.override, storage, type(storage)) if bind else self.override
+            return self.override
         for name in self.settings:
             if (value := setting(name)) is not None:
                 return value
@@ -163,6 +185,9 @@ class Option:
         if self.required:
             raise ImproperlyConfigured(f"{type(storage).__name__} needs the {self}: set it.")
         return self.default
+
+    def _converted(self, value: Any) -> Any:
+        return value if value is None or self.convert is None else self.convert(value)
 
     def _validate(self, storage: Any, value: Any) -> None:
         where = f"{type(storage).__name__}: the {self}"
@@ -186,7 +211,9 @@ def option(
     secret: bool | Redact = False,
     env: Sequence[str] = (),
     check: Callable[[Any], None] | None = None,
+    convert: Callable[[Any], Any] | None = None,
     alias_of: str | None = None,
+    read: Callable[[Any], Any] | None = None,
     kw_only: bool = True,
     doc: str = "",
 ) -> Any:
@@ -194,8 +221,9 @@ def option(
 
     ``settings`` are names of Django settings in order, dotted ones reach into a dict. ``secret`` is
     True, or a function that takes the secrets out of a value. ``check`` raises ValueError with the
-    end of a sentence that begins with the option. ``alias_of`` makes the option a second name of
-    another. ``kw_only=False`` lets the constructor take it by position.
+    end of a sentence that begins with the option, ``convert`` makes of a value what reading gives.
+    ``alias_of`` makes the option a second name of another, ``read`` what that name has always given
+    when read. ``kw_only=False`` lets the constructor take it by position.
     """
     return Option(
         settings,
@@ -204,7 +232,9 @@ def option(
         secret=secret,
         env=tuple(env),
         check=check,
+        convert=convert,
         alias_of=alias_of,
+        read=read,
         positional=not kw_only,
         doc=doc,
     )
@@ -289,6 +319,14 @@ class Configured:
     def insecurities(self) -> Iterator[str]:
         """Yield a sentence for each setting that is unsafe in production; backends extend it."""
         yield from ()
+
+    def root(self) -> tuple[str, ...]:
+        """Return where the files lie, from the largest part to the smallest, without secrets.
+
+        System checks compare it: storages share files where one's root begins with another's.
+        Empty where it cannot be told.
+        """
+        return ()
 
     def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         """Return path, args and kwargs for migrations, without the values of secret options."""

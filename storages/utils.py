@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import mimetypes
 import os
 import posixpath
@@ -104,6 +105,16 @@ def guess_content_type(name: str, default: str = "application/octet-stream") -> 
     if encoding is not None:
         return _COMPRESSED_TYPES.get(encoding, default)
     return kind or default
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host name or address is this machine's own."""
+    if host in {None, "", "localhost"}:
+        return True
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False
 
 
 def is_safe_component(part: str) -> bool:

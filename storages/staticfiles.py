@@ -1,0 +1,24 @@
+"""What the static files storages of several backends share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.staticfiles.storage import ManifestFilesMixin
+
+
+class LazyManifest(ManifestFilesMixin):
+    """Django's manifest of hashed names, read at first use instead of in the constructor."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # An instance attribute, so that Django's constructor finds nothing to read.
+        vars(self)["load_manifest"] = lambda: ({}, "")
+        super().__init__(*args, **kwargs)
+        for name in ("load_manifest", "hashed_files", "manifest_hash"):
+            vars(self).pop(name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in {"hashed_files", "manifest_hash"}:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        vars(self).update(zip(("hashed_files", "manifest_hash"), self.load_manifest(), strict=True))
+        return vars(self)[name]

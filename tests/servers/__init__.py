@@ -1,0 +1,1 @@
+"""Real servers on loopback, and proxies that misbehave in front of them."""

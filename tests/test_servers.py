@@ -1,0 +1,564 @@
+"""The servers and proxies that the other tests stand on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import socketserver
+import struct
+import subprocess
+import sys
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, IncompleteRead
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.config
+import botocore.exceptions
+import pytest
+
+from tests.servers.http import HTTPProxy
+from tests.servers.moto import Moto
+from tests.servers.process import HOST, Server, ServerError, free_port, free_port_block, lives, take
+from tests.servers.proxy import Proxy
+from tests.servers.seaweedfs import SeaweedFS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CHUNK = 65536  # bytes
+TIMEOUT = 30  # seconds, far beyond what loopback needs
+
+
+# Talking to each server
+
+
+def s3_client(server: SeaweedFS | Moto, url: str) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name=server.region,
+        config=botocore.config.Config(
+            retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
+        ),
+    )
+
+
+def talk_s3(server: Any) -> None:
+    client = s3_client(server, server.url)
+    client.create_bucket(Bucket="talking")
+    client.put_object(Bucket="talking", Key="k", Body=b"hello")
+    assert client.get_object(Bucket="talking", Key="k")["Body"].read() == b"hello"
+    client.delete_object(Bucket="talking", Key="k")
+    client.delete_bucket(Bucket="talking")
+    client.close()
+
+
+TALKS: list[tuple[str, Callable[[], Server], Callable[[Any], None]]] = [
+    ("seaweedfs", SeaweedFS, talk_s3),
+    ("moto", Moto, talk_s3),
+]
+
+
+def started(make: Callable[[], Server]) -> Server:
+    server = make()
+    if reason := server.available():
+        pytest.skip(reason)
+    return server.start()
+
+
+@pytest.fixture(scope="module", params=TALKS, ids=[name for name, _, _ in TALKS])
+def spoken(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Callable[[Any], None]]]:
+    """A running server and a function which talks to it."""
+    _, make, talk = request.param
+    with closing(started(make)) as server:
+        yield server, talk
+
+
+def test_answers_its_protocol(spoken):
+    server, talk = spoken
+    talk(server)
+
+
+def test_restarts_on_the_same_port(spoken):
+    server, talk = spoken
+    address = server.address
+    server.restart()
+    assert server.address == address
+    talk(server)
+
+
+def test_comes_back_after_a_crash(spoken):
+    server, talk = spoken
+    server.kill()
+    assert not listens(server.port)
+    server.start()
+    talk(server)
+
+
+def test_accepts_and_stays_silent_while_paused(spoken):
+    server, talk = spoken
+    server.pause()
+    with socket.create_connection(server.address, timeout=0.2) as connection:
+        connection.sendall(server.hello)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+    server.resume()
+    talk(server)
+
+
+def test_listens_on_loopback_only(spoken):
+    server, _ = spoken
+    for process in server.processes:
+        for connection in process.net_connections():
+            assert connection.status != "LISTEN" or connection.laddr.ip == HOST
+
+
+@pytest.mark.parametrize(("name", "make", "talk"), TALKS, ids=[name for name, _, _ in TALKS])
+def test_leaves_no_process_port_or_directory(name, make, talk):
+    server = started(make)
+    talk(server)
+    processes, port, directory = server.processes, server.port, server.directory
+    server.close()
+    assert processes
+    assert not [process for process in processes if lives(process)]
+    assert not listens(port)
+    assert not directory.exists()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+# The base class
+
+
+class Line(Server):
+    """Says a line to everybody."""
+
+    name = "line"
+    greeting = b"hello"
+    program = """
+import os, socket, sys
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
+    print("listening", sorted(os.environ), flush=True)
+    while True:
+        client, _ = listener.accept()
+        client.sendall(b"hello")
+        client.close()
+"""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", self.program, str(self.port)]
+
+
+class Parent(Line):
+    """Serves from a child which left its process group."""
+
+    program = f"""
+import subprocess, sys
+subprocess.run([sys.executable, "-c", {Line.program!r}, sys.argv[1]], start_new_session=True)
+"""
+
+
+class Broken(Line):
+    program = "raise SystemExit('the configuration is wrong')"
+
+
+def test_account_and_proxy_settings_of_the_user_do_not_reach_a_server(monkeypatch):
+    for name in ("AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "secret")
+    with Line() as server:
+        assert "listening" in server.output
+        assert "AWS" not in server.output
+        assert "PROXY" not in server.output.upper()
+
+
+def test_failed_start_shows_what_the_server_printed():
+    with pytest.raises(ServerError, match="the configuration is wrong"):
+        Broken().start()
+
+
+def test_start_tries_another_port_when_the_first_is_taken():
+    class Unlucky(Line):
+        """Asks for a port just taken, once."""
+
+        taken = 0
+
+        def command(self) -> list[str]:
+            taken, self.taken = self.taken, 0
+            return [sys.executable, "-c", self.program, str(taken or self.port)]
+
+    with socket.create_server((HOST, 0)) as other:
+        server = Unlucky()
+        server.taken = other.getsockname()[1]
+        with server:
+            assert listens(server.port)
+            assert server.port != other.getsockname()[1]
+
+
+def test_children_outside_of_the_process_group_end_too():
+    server = Parent().start()
+    main, child = server.processes
+    server.stop()
+    assert not lives(main)
+    assert not lives(child)
+    server.close()
+
+
+def test_end_of_the_interpreter_ends_its_servers():
+    program = (
+        "from tests.test_servers import Line\n"
+        "server = Line().start()\n"
+        "print(server.port, server.directory)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    port, directory = run.stdout.split()
+    assert not listens(int(port))
+    assert subprocess.run(["test", "-e", directory], check=False).returncode == 1
+
+
+def test_free_ports_of_a_block_are_all_free():
+    base = free_port_block([0, 1, 10_000])
+    for port in (base, base + 1, base + 10_000):
+        with socket.create_server((HOST, port)):
+            assert listens(port)
+
+
+# The TCP proxy
+
+
+class EchoHandler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with suppress(ConnectionResetError):
+            while data := self.request.recv(CHUNK):
+                self.server.heard.append(data)
+                self.request.sendall(data)
+
+
+class Echo(socketserver.ThreadingTCPServer):
+    """Sends everything back; `heard` has it in the pieces that came."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+        super().__init__((HOST, 0), EchoHandler)
+
+    def handle_error(self, *args: object) -> None:
+        raise  # noqa: PLE0704
+
+
+@contextmanager
+def serving(server: Any) -> Iterator[Any]:
+    """Serve in a thread."""
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        with server:
+            yield server
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    with serving(Echo()) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(echo) -> Iterator[Proxy]:
+    with Proxy(*echo.server_address) as proxy:
+        yield proxy
+
+
+@contextmanager
+def saying(proxy: Proxy, data: bytes, timeout: float = TIMEOUT) -> Iterator[socket.socket]:
+    """A connection through the proxy on which `data` was sent."""
+    with socket.create_connection(proxy.address, timeout) as connection:
+        connection.sendall(data)
+        yield connection
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes up to the peer's end."""
+    return b"".join(iter(lambda: connection.recv(CHUNK), b""))
+
+
+def exchange(proxy: Proxy, data: bytes) -> bytes:
+    with saying(proxy, data) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        return everything(connection)
+
+
+def test_proxy_passes_data_and_both_ends_and_counts_them(proxy):
+    data = os.urandom(200_000)
+    assert exchange(proxy, data) == data
+    assert exchange(proxy, b"again") == b"again"
+    assert proxy.connections == 2
+    assert (proxy.bytes_up, proxy.bytes_down) == (200_005, 200_005)
+
+
+def test_proxy_down_refuses_and_closes_and_comes_back_on_its_port(proxy):
+    address = proxy.address
+    with saying(proxy, b"one") as connection:
+        assert take(connection, 3) == b"one"
+        proxy.down()
+        assert connection.recv(1) == b""
+    assert not listens(proxy.port)
+    proxy.clear()
+    assert proxy.address == address
+    assert exchange(proxy, b"two") == b"two"
+
+
+def test_proxy_resets_after_so_many_bytes_down(proxy):
+    proxy.reset_peer(after=3)
+    with saying(proxy, b"abcdef") as connection:
+        assert take(connection, 3) == b"abc"
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    proxy.clear()
+    assert exchange(proxy, b"two") == b"two"
+
+
+def test_proxy_resets_before_the_first_byte_down(proxy, echo):
+    proxy.reset_peer()
+    with saying(proxy, b"abcdef") as connection, pytest.raises(ConnectionResetError):
+        connection.recv(1)
+    assert proxy.bytes_down == 0
+    assert b"".join(echo.heard) == b"abcdef"
+
+
+def test_proxy_resets_after_so_many_bytes_up(proxy):
+    proxy.reset_peer(after=3, direction="up")
+    with saying(proxy, b"abcdef") as connection, pytest.raises(ConnectionResetError):
+        everything(connection)
+    assert proxy.bytes_up == 3
+
+
+def test_proxy_fault_with_times_ends_by_itself(proxy):
+    proxy.reset_peer(times=1)
+    with saying(proxy, b"one") as connection, pytest.raises(ConnectionResetError):
+        connection.recv(1)
+    assert exchange(proxy, b"two") == b"two"
+
+
+def test_proxy_counts_a_fault_from_the_call_that_set_it(proxy):
+    with saying(proxy, b"before") as connection:
+        assert take(connection, 6) == b"before"
+        proxy.reset_peer(after=3)
+        connection.sendall(b"abcdef")
+        assert take(connection, 3) == b"abc"
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
+def test_proxy_limits_data_down_with_a_clean_end(proxy):
+    proxy.limit_data(3)
+    with saying(proxy, b"abcdef") as connection:
+        assert everything(connection) == b"abc"
+        connection.sendall(b"nobody listens")
+        assert connection.recv(1) == b""
+
+
+def test_proxy_limits_data_up_with_a_clean_end(proxy, echo):
+    proxy.limit_data(3, "up")
+    with saying(proxy, b"abcdef") as connection:
+        assert everything(connection) == b""
+    assert proxy.bytes_up == 3
+
+
+def test_proxy_accepts_and_stays_silent_until_cleared(proxy):
+    proxy.silence()
+    with saying(proxy, b"abc", timeout=0.1) as connection:
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        proxy.clear()
+        connection.settimeout(TIMEOUT)
+        assert take(connection, 3) == b"abc"
+
+
+def test_proxy_silences_connections_already_open(proxy):
+    with saying(proxy, b"abc") as connection:
+        assert take(connection, 3) == b"abc"
+        proxy.silence()
+        connection.sendall(b"def")
+        connection.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts segments with Linux's TCP_INFO")
+def test_proxy_slices_data_into_segments(proxy):
+    proxy.slicer(1)
+    with saying(proxy, b"12345678") as connection:
+        assert take(connection, 8) == b"12345678"
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    # The kernel may join a few of them again.
+    data_segments_in = struct.unpack_from("I", info, 152)[0]
+    assert data_segments_in > 1
+
+
+@pytest.mark.parametrize("fault", [Proxy.latency, Proxy.bandwidth])
+def test_proxy_slow_faults_outlast_a_short_timeout(proxy, fault):
+    fault(proxy, 60 if fault is Proxy.latency else 1)
+    with saying(proxy, b"x" * 60, timeout=0.1) as connection, pytest.raises(TimeoutError):
+        everything(connection)
+
+
+def test_proxy_latency_and_bandwidth_lose_nothing(proxy):
+    proxy.latency(0.01)
+    proxy.bandwidth(10_000_000, "up")
+    data = os.urandom(200_000)
+    assert exchange(proxy, data) == data
+
+
+def test_proxy_corrupts_one_byte(proxy):
+    proxy.corrupt(2)
+    assert exchange(proxy, b"\x00\x01\x02\x03") == b"\x00\x01\xfd\x03"
+
+
+def test_proxy_drops_open_connections_and_accepts_new_ones(proxy):
+    with saying(proxy, b"one") as connection:
+        assert take(connection, 3) == b"one"
+        assert proxy.open_connections == 1
+        proxy.drop_connections()
+        assert connection.recv(1) == b""
+        assert proxy.open_connections == 0
+    assert exchange(proxy, b"two") == b"two"
+
+
+def test_proxy_resets_clients_while_its_server_is_away():
+    with (
+        Proxy(HOST, free_port()) as proxy,
+        pytest.raises(ConnectionResetError),
+        saying(proxy, b"") as connection,
+    ):
+        connection.recv(1)
+
+
+# The HTTP proxy
+
+
+@pytest.fixture(scope="module")
+def seaweedfs() -> Iterator[SeaweedFS]:
+    """A running server with a bucket named `bucket`."""
+    with closing(started(SeaweedFS)) as server:
+        with closing(s3_client(server, server.url)) as client:
+            client.create_bucket(Bucket="bucket")
+        yield server
+
+
+@pytest.fixture
+def web(seaweedfs) -> Iterator[HTTPProxy]:
+    with HTTPProxy(*seaweedfs.address) as web:
+        yield web
+
+
+@pytest.fixture
+def s3(seaweedfs, web) -> Iterator[Any]:
+    """A client of the server through the proxy."""
+    with closing(s3_client(seaweedfs, web.url)) as client:
+        yield client
+
+
+def test_http_proxy_keeps_signatures_valid_and_records_requests(s3, web):
+    data = os.urandom(20 * 2**20)
+    s3.put_object(Bucket="bucket", Key="dir/a b", Body=data)
+    assert s3.get_object(Bucket="bucket", Key="dir/a b")["Body"].read() == data
+    put, get = web.requests
+    assert (put.method, put.target, put.status) == ("PUT", "/bucket/dir/a%20b", 200)
+    assert put.bytes_in == int(put.headers["Content-Length"]) == 20 * 2**20
+    assert put.headers["Expect"] == "100-continue"
+    assert (get.method, get.status, get.bytes_out) == ("GET", 200, 20 * 2**20)
+    assert get.headers["Host"] == f"{HOST}:{web.port}"
+
+
+def test_http_proxy_keeps_connections_alive(s3, web):
+    for _ in range(3):
+        s3.head_bucket(Bucket="bucket")
+        s3.list_objects_v2(Bucket="bucket")
+    assert web.connections == 1
+
+
+def test_http_proxy_answers_the_next_matching_requests(s3, web):
+    body = b"<Error><Code>SlowDown</Code><Message>m</Message></Error>"
+    web.answer(503, body, {"Retry-After": "1"}, method="PUT", path="^/bucket/k", times=2)
+    s3.head_bucket(Bucket="bucket")
+    for _ in range(2):
+        with pytest.raises(botocore.exceptions.ClientError, match="SlowDown"):
+            s3.put_object(Bucket="bucket", Key="k1", Body=b"x" * 100_000)
+    s3.put_object(Bucket="bucket", Key="k2", Body=b"x" * 100_000)
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket="bucket", Prefix="k")["Contents"]]
+    assert keys == ["k2"]
+
+
+def test_http_proxy_forwards_and_answers_otherwise(s3, web):
+    web.answer(500, method="PUT", forward=True)
+    with pytest.raises(botocore.exceptions.ClientError, match="500"):
+        s3.put_object(Bucket="bucket", Key="stored", Body=b"abc")
+    assert s3.get_object(Bucket="bucket", Key="stored")["Body"].read() == b"abc"
+
+
+def test_http_proxy_forwards_and_resets_before_the_reply(s3, web):
+    web.reset(method="PUT")
+    with pytest.raises(botocore.exceptions.ConnectionClosedError):
+        s3.put_object(Bucket="bucket", Key="reset", Body=b"abc")
+    assert s3.get_object(Bucket="bucket", Key="reset")["Body"].read() == b"abc"
+
+
+def test_http_proxy_resets_without_forwarding(s3, web):
+    web.reset(method="PUT", forward=False)
+    with pytest.raises(botocore.exceptions.ConnectionClosedError):
+        s3.put_object(Bucket="bucket", Key="never", Body=b"abc")
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket="bucket", Key="never")
+
+
+def test_http_proxy_cuts_a_reply_short_of_its_announced_length(web):
+    web.answer(200, b"abc", {"Content-Length": "10"})
+    with closing(HTTPConnection(web.host, web.port, timeout=TIMEOUT)) as connection:
+        connection.request("GET", "/")
+        with pytest.raises(IncompleteRead):
+            connection.getresponse().read()
+
+
+class ChunkEchoHandler(BaseHTTPRequestHandler):
+    """Sends a chunked body back as it came."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for line in iter(self.rfile.readline, b"\r\n"):
+            self.wfile.write(line)
+        self.wfile.write(b"\r\n")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_http_proxy_passes_chunked_bodies_both_ways():
+    with (
+        serving(ThreadingHTTPServer((HOST, 0), ChunkEchoHandler)) as server,
+        HTTPProxy(HOST, server.server_port) as web,
+        closing(HTTPConnection(HOST, web.port, timeout=TIMEOUT)) as connection,
+    ):
+        for _ in range(2):
+            connection.request("POST", "//odd", iter([b"one", b"two"]))
+            assert connection.getresponse().read() == b"onetwo"
+        passed = [(request.target, request.bytes_in, request.bytes_out) for request in web.requests]
+        assert passed == [("//odd", 6, 6), ("//odd", 6, 6)]
+        assert web.connections == 1

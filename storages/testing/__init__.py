@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from .case import ContractCase, Impossible, RawStore, item
+from .fields import FieldContract
+from .files import OpenContract, ReadContract, WriteContract
+from .integrity import IntegrityContract
 from .listing import ListingContract
 from .lookups import LookupContract
 from .names import NameContract
 from .overwriting import OverwriteContract, UniqueNameContract
 from .save import SaveContract
+from .urls import UrlContract
 
 __all__ = ["ContractCase", "Impossible", "RawStore", "StorageContract", "item"]
 
@@ -16,9 +20,15 @@ class StorageContract(
     SaveContract,
     UniqueNameContract,
     OverwriteContract,
+    OpenContract,
+    ReadContract,
+    WriteContract,
+    FieldContract,
     NameContract,
     LookupContract,
     ListingContract,
+    UrlContract,
+    IntegrityContract,
 ):
     """All of the contract. Subclass it, name the ``configuration``, and give a storage.
 

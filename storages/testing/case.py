@@ -102,6 +102,11 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
     #: Options that another process needs in addition to what ``deconstruct`` tells: secrets.
     secrets: Mapping[str, Any] = {}
 
+    def __init__(self, methodName: str = "runTest") -> None:  # noqa: N803 - unittest's word
+        super().__init__(methodName)
+        #: A name no other test uses, for `make_storage` to make its root of.
+        self.root = uuid.uuid4().hex
+
     def make_storage(self, **options: Any) -> Storage:
         """Return a storage on this test's own, empty root; equal calls share that root.
 
@@ -142,11 +147,6 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
         for key in keys:
             if key in self.impossible:
                 raise Impossible(self.impossible[key])
-
-    @functools.cached_property
-    def root(self) -> str:
-        """A name no other test uses, for `make_storage` to make its root of."""
-        return uuid.uuid4().hex
 
     @functools.cached_property
     def storage(self) -> Storage:

@@ -18,7 +18,7 @@ class TestMemoryStorage(StorageContract):
     impossible = {"6": ONE_PROCESS, "27": ONE_PROCESS}
 
     def make_storage(self, **options: Any) -> MemoryStorage:
-        return MemoryStorage(bucket=self.root, base_url="/files/", **options)
+        return MemoryStorage(bucket=self.root, **{"base_url": "/files/", **options})
 
     def raw(self) -> RawMemory:
         return RawMemory(self.make_storage().objects)

@@ -29,9 +29,9 @@ Redact = Callable[[Any], Any]
 
 def matches(value: object, hint: Any) -> bool:
     """Tell whether ``value`` is of the annotated type ``hint``; element types are not looked at."""
-    origin = typing.get_origin(hint)
-    if hint is Any or hint is object:
+    if type(value) is hint or hint is Any or hint is object:
         return True
+    origin = typing.get_origin(hint)
     if origin in (Union, types.UnionType):
         return any(matches(value, each) for each in typing.get_args(hint))
     if origin is Literal:
@@ -63,7 +63,6 @@ class Option:
         secret: bool | Redact,
         env: tuple[str, ...],
         check: Callable[[Any], None] | None,
-        convert: Callable[[Any], Any] | None,
         alias_of: str | None,
         read: Callable[[Any], Any] | None,
         positional: bool,
@@ -75,7 +74,6 @@ class Option:
         self.secret = secret
         self.env = env
         self.check = check
-        self.convert = convert
         self.alias_of = alias_of
         self.read = read
         self.positional = positional
@@ -98,19 +96,21 @@ class Option:
     def __get__(self, storage: Any, owner: type | None = None) -> Any:
         if storage is None:
             return self if self.override is UNSET else self.override
-        if self.read is not None:
-            return self.read(storage)
+        return self.value(storage) if self.read is None else self.read(storage)
+
+    def value(self, storage: Any) -> Any:
+        """Return the option's value for a storage, found and checked."""
         if self.alias_of is not None:
             return getattr(storage, self.alias_of)
         value = self._find(storage)
         if value is UNSET:
-            return self._converted(self._fallback(storage))
+            return self._fallback(storage)
         if callable(value) and not self.accepts(value):
             value = value()
         if isinstance(value, Promise):
             value = str(value)
         self._validate(storage, value)
-        return self._converted(value)
+        return value
 
     def __set__(self, storage: Any, value: Any) -> None:
         target = self.alias_of or self.name
@@ -186,22 +186,23 @@ class Option:
             raise ImproperlyConfigured(f"{type(storage).__name__} needs the {self}: set it.")
         return self.default
 
-    def _converted(self, value: Any) -> Any:
-        return value if value is None or self.convert is None else self.convert(value)
-
     def _validate(self, storage: Any, value: Any) -> None:
-        where = f"{type(storage).__name__}: the {self}"
-        if value is None and self.required:
-            raise ImproperlyConfigured(f"{type(storage).__name__} needs the {self}: it is None.")
-        if not self.accepts(value):
+        if value is None:
+            if self.required:
+                raise ImproperlyConfigured(
+                    f"{type(storage).__name__} needs the {self}: it is None."
+                )
+            return
+        if not matches(value, self.hint):
             raise ImproperlyConfigured(
-                f"{where} must be {self.type_text}, not {type(value).__name__}."
+                f"{type(storage).__name__}: the {self} must be {self.type_text}, "
+                f"not {type(value).__name__}."
             )
-        if self.check is not None and value is not None:
+        if self.check is not None:
             try:
                 self.check(value)
             except ValueError as exc:
-                raise ImproperlyConfigured(f"{where} {exc}") from None
+                raise ImproperlyConfigured(f"{type(storage).__name__}: the {self} {exc}") from None
 
 
 def option(
@@ -211,7 +212,6 @@ def option(
     secret: bool | Redact = False,
     env: Sequence[str] = (),
     check: Callable[[Any], None] | None = None,
-    convert: Callable[[Any], Any] | None = None,
     alias_of: str | None = None,
     read: Callable[[Any], Any] | None = None,
     kw_only: bool = True,
@@ -221,9 +221,9 @@ def option(
 
     ``settings`` are names of Django settings in order, dotted ones reach into a dict. ``secret`` is
     True, or a function that takes the secrets out of a value. ``check`` raises ValueError with the
-    end of a sentence that begins with the option, ``convert`` makes of a value what reading gives.
-    ``alias_of`` makes the option a second name of another, ``read`` what that name has always given
-    when read. ``kw_only=False`` lets the constructor take it by position.
+    end of a sentence that begins with the option. ``alias_of`` makes the option a second name of
+    another. ``read`` gives what reading the name gives, where that is not the value: see `value`.
+    ``kw_only=False`` lets the constructor take it by position.
     """
     return Option(
         settings,
@@ -232,7 +232,6 @@ def option(
         secret=secret,
         env=tuple(env),
         check=check,
-        convert=convert,
         alias_of=alias_of,
         read=read,
         positional=not kw_only,

@@ -1,0 +1,1 @@
+"""What the operations that matter cost: requests, time, memory. ``python -m benchmarks``."""

@@ -1,0 +1,94 @@
+"""Measuring a call, and the table that shows it against its target."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1024 * 1024  # bytes
+
+
+@dataclass
+class Row:
+    """One line of a table: what was measured, the result, the target, and whether it was met."""
+
+    operation: str
+    result: str
+    target: str
+    is_met: bool
+
+
+def print_table(title: str, rows: list[Row]) -> bool:
+    """Print the rows and tell whether all targets were met."""
+    widths = [
+        max(len(getattr(row, name)) for row in rows) for name in ("operation", "result", "target")
+    ]
+    print(f"\n{title}\n{'-' * len(title)}")
+    for row in rows:
+        cells = (row.operation, row.result, row.target)
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print(f"{line}  {'met' if row.is_met else 'MISSED'}")
+    sys.stdout.flush()
+    return all(row.is_met for row in rows)
+
+
+def progress(text: str) -> None:
+    """Say what is being measured, where a person watches."""
+    if sys.stderr.isatty():
+        print(f"… {text}", file=sys.stderr)
+
+
+def cpu_of(call: Callable[[], object], repeats: int) -> float:
+    """Return the CPU time of this process that one call takes, in seconds."""
+    start = time.process_time()
+    for _ in range(repeats):
+        call()
+    return (time.process_time() - start) / repeats
+
+
+def cpu_ratio(call: Callable[[], object], bare: Callable[[], object], repeats: int) -> float:
+    """Return the CPU time of ``call`` over that of ``bare``: the median of alternating rounds."""
+    for each in (call, bare):
+        cpu_of(each, repeats)
+    return statistics.median(cpu_of(call, repeats) / cpu_of(bare, repeats) for _ in range(7))
+
+
+def peak_memory_of(call: Callable[[], object]) -> int:
+    """Return by how many bytes a call raises the memory of this process, in a child of its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        before = _peak()
+        call()
+        os.write(writer, str(_peak() - before).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    if not text:
+        raise RuntimeError("The measured call failed in its process; see above.")
+    return int(text)
+
+
+def _peak() -> int:
+    """Return the most memory this process has had resident, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def sparse_file(path: Path, size: int) -> Path:
+    """Make a file of ``size`` bytes whose blocks differ, without holding it in memory."""
+    with path.open("wb") as file:
+        for number in range(size // MIB):
+            file.write(number.to_bytes(8, "big") * (MIB // 8))
+    return path

@@ -1,0 +1,306 @@
+"""System checks: each mistake in ``STORAGES``, and in the storages of file fields, by its own id.
+
+They make storages as Django does, which connects to nothing. They read no option that a property
+or a callable of the user's computes, and no text of theirs holds the value of an option.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, combinations
+from typing import Any, NamedTuple, cast
+
+import django
+from django.apps import AppConfig, apps
+from django.conf import global_settings, settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import Storage, default_storage, storages
+from django.db.models import FileField
+from django.utils.module_loading import import_string
+
+from . import backends
+from .apps import OLD_SETTINGS, is_overridden
+from .options import Configured, Option, given_options, options_of, unknown_option
+
+TAG = "storages"
+
+
+class Found(NamedTuple):
+    """A storage of ours, and where it is configured: a text or a field."""
+
+    where: Any
+    storage: Configured
+
+
+# -- the checks -----------------------------------------------------------------------------------
+
+
+@register(Tags.files, TAG)
+def check_storages(
+    app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Check each entry of ``STORAGES`` and each storage that a file field was given."""
+    found: list[Found] = []
+    messages: list[CheckMessage] = []
+    for alias in storages.backends:
+        try:
+            found += made(alias)
+        except Refused as refused:
+            messages += refused.messages
+    found += field_storages(app_configs)
+    return messages + [message for each in found for message in problems(each)]
+
+
+@register(Tags.files, TAG)
+def check_old_settings(**_kwargs: Any) -> list[CheckMessage]:
+    """Show what to write instead of the settings that Django 5.1 removed."""
+    merged = settings.STORAGES
+    plain = getattr(merged, "plain", merged)
+    is_default = django.VERSION < (5, 1) or plain is global_settings.STORAGES
+    explicit = {} if is_default else plain
+    used = []
+    messages: list[CheckMessage] = []
+    for alias, name in old_settings():
+        if alias in explicit and merged[alias] == explicit[alias]:
+            text = f"{name} has no effect, because STORAGES sets {alias!r}."
+            messages.append(Warning(text, hint="Remove it.", obj="settings", id="storages.W002"))
+        else:
+            used.append(alias)
+    if used:
+        text = f"Django 5.1 removed {' and '.join(OLD_SETTINGS[alias] for alias in used)}."
+        hint = instead(used if explicit else OLD_SETTINGS, explicit)
+        messages.insert(0, Warning(text, hint=hint, obj="settings", id="storages.W001"))
+    return messages
+
+
+@register(Tags.files, TAG)
+def check_roots(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of two entries of ``STORAGES`` that share files."""
+    roots = {alias: root for alias in storages.backends if (root := root_of(alias))}
+    return [
+        Warning(
+            f"It shares its files with STORAGES[{second!r}].",
+            hint="Give each a location of its own: what one of them overwrites or deletes "
+            "('collectstatic --clear' deletes everything) is gone from the other.",
+            obj=entry_of(first),
+            id="storages.W004",
+        )
+        for (first, root), (second, other) in combinations(roots.items(), 2)
+        if root[: len(other)] == other[: len(root)]
+    ]
+
+
+@register(Tags.security, TAG, deploy=True)
+def check_deployment(
+    app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Warn of what is unsafe in production."""
+    fields = field_storages(app_configs)
+    messages: list[CheckMessage] = []
+    for found in [*all_made(), *fields]:
+        sentences = stated(found.storage, "insecurities")
+        messages += [Warning(text, obj=found.where, id="storages.W005") for text in sentences]
+    messages += [
+        Warning(
+            f"The secret {option} of the field's storage is given in code.",
+            hint="Set it in the settings, or give the field a function that returns the storage: "
+            "migration files hold what a field is given.",
+            obj=found.where,
+            id="storages.W006",
+        )
+        for found in fields
+        for option in secrets_in_code(found)
+    ]
+    return messages
+
+
+# -- what is configured ---------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """Raised for an entry of ``STORAGES`` that gives no storage, with the reasons."""
+
+    def __init__(self, *messages: CheckMessage) -> None:
+        super().__init__()
+        self.messages = messages
+
+
+def entry_of(alias: str) -> str:
+    """Return how messages name an entry."""
+    return f"STORAGES[{alias!r}]"
+
+
+def class_of(alias: str) -> type:
+    """Return the class of an entry; raises Refused where it does not import."""
+    path = storages.backends[alias].get("BACKEND")
+    if not isinstance(path, str):
+        text = "It names no BACKEND."
+        raise Refused(Error(text, obj=entry_of(alias), id="storages.E001"))
+    try:
+        cls: type = import_string(path)
+    except ImproperlyConfigured as exc:
+        raise Refused(Error(str(exc), obj=entry_of(alias), id="storages.E002")) from exc
+    except ImportError as exc:
+        text = f"Its BACKEND does not import: {exc}."
+        hint = suggested(path)
+        raise Refused(Error(text, hint=hint, obj=entry_of(alias), id="storages.E001")) from exc
+    return cls
+
+
+def suggested(path: str) -> str | None:
+    """Return a hint at a path of ours that looks like this one, None if there is none."""
+    module, _, name = path.rpartition(".")
+    modules = [
+        f"{backends.__name__}.{each.name}"
+        for each in pkgutil.iter_modules(backends.__path__)
+        if not each.name.startswith("_")
+    ]
+    paths = []
+    for close in difflib.get_close_matches(module, modules, cutoff=0.8):
+        with suppress(ImportError, ImproperlyConfigured):
+            names = [
+                each
+                for each, value in vars(import_string(close)).items()
+                if isinstance(value, type) and issubclass(value, Storage)
+            ]
+            paths += [f"{close}.{each}" for each in difflib.get_close_matches(name, names, n=1)]
+    return f"Did you mean {paths[0]!r}?" if paths else None
+
+
+def made(alias: str) -> list[Found]:
+    """Return the storage of an entry if its class is ours; raises Refused where it is not made."""
+    cls = class_of(alias)
+    if not issubclass(cls, Configured):
+        return []
+    options = storages.backends[alias].get("OPTIONS", {})
+    if not isinstance(options, dict):
+        text = f"Its OPTIONS must be a dict, not {type(options).__name__}."
+        raise Refused(Error(text, obj=entry_of(alias), id="storages.E005"))
+    try:
+        return [Found(entry_of(alias), cls(**options))]
+    except (ImproperlyConfigured, TypeError) as exc:
+        if unknown := [name for name in options if name not in options_of(cls)]:
+            texts, ident = [unknown_option(cls, name) for name in unknown], "storages.E003"
+        else:
+            texts, ident = [str(exc)], "storages.E006"
+        raise Refused(*(Error(each, obj=entry_of(alias), id=ident) for each in texts)) from exc
+
+
+def all_made() -> Iterator[Found]:
+    """Yield the storages of all entries that are ours and give one."""
+    for alias in storages.backends:
+        with suppress(Refused):
+            yield from made(alias)
+
+
+def field_storages(app_configs: Sequence[AppConfig] | None) -> list[Found]:
+    """Return the storages that file fields were given, each once, except those of ``STORAGES``."""
+    found: dict[int, Found] = {}
+    chosen = apps.get_app_configs() if app_configs is None else app_configs
+    for model in chain.from_iterable(each.get_models() for each in chosen):
+        for field in model._meta.local_fields:  # noqa: SLF001 - documented by Django
+            if isinstance(field, FileField) and is_given(field):
+                storage = cast("Configured", field.storage)
+                found.setdefault(id(storage), Found(field, storage))
+    return list(found.values())
+
+
+def is_given(field: FileField) -> bool:
+    """Tell whether a field has a storage of ours that is not one of ``STORAGES``."""
+    # The default storage is a proxy, which would be made by looking at it.
+    if field.storage is default_storage or not isinstance(field.storage, Configured):
+        return False
+    for alias in storages.backends:
+        with suppress(Refused, ImproperlyConfigured):
+            if class_of(alias) is type(field.storage) and storages[alias] is field.storage:
+                return False
+    return True
+
+
+# -- what is wrong with it ------------------------------------------------------------------------
+
+
+def problems(found: Found) -> Iterator[CheckMessage]:
+    """Yield what is wrong with the options of a storage, one by one and together."""
+    for each in options_of(type(found.storage)).values():
+        try:
+            if not (each.alias_of or each.is_computed(found.storage)):
+                getattr(found.storage, each.name)
+        except ImproperlyConfigured as exc:
+            yield problem(each, found, str(exc))
+    for sentence in stated(found.storage, "contradictions"):
+        yield Error(sentence, obj=found.where, id="storages.E006")
+
+
+def problem(option: Option, found: Found, text: str) -> CheckMessage:
+    """Return the message for an option that cannot be read."""
+    if not option.is_missing(found.storage):
+        return Error(text, obj=found.where, id="storages.E005")
+    # Builds, where nothing connects, have no secrets, and must pass.
+    if option.secret:
+        return Warning(text, obj=found.where, id="storages.W003")
+    return Error(text, obj=found.where, id="storages.E004")
+
+
+def computed(storage: Configured) -> list[Option]:
+    """Return the options that a property or callable computes."""
+    declared = options_of(type(storage)).values()
+    return [each for each in declared if not each.alias_of and each.is_computed(storage)]
+
+
+def stated(storage: Configured, method: str) -> Iterator[str]:
+    """Yield what a storage says of itself, with the default for each computed option."""
+    settled = copy.copy(storage)
+    for each in computed(storage):
+        setattr(settled, each.name, "" if each.required else each.default)
+    # An option that is missing or wrong has a message of its own.
+    with suppress(ImproperlyConfigured):
+        for sentence in getattr(settled, method)():
+            yield f"{type(storage).__name__}: {sentence}"
+
+
+def root_of(alias: str) -> tuple[str, ...]:
+    """Return where an entry keeps its files; empty where that is computed or cannot be told."""
+    with suppress(Refused, ImproperlyConfigured):
+        for found in made(alias):
+            return () if computed(found.storage) else found.storage.root()
+    return ()
+
+
+def secrets_in_code(found: Found) -> Iterator[Option]:
+    """Yield the secret options in the arguments of a storage that migrations would write down."""
+    *_, arguments = found.where.deconstruct()
+    if arguments.get("storage") is found.storage:
+        declared = options_of(type(found.storage))
+        for name, value in given_options(found.storage).items():
+            if not callable(value) and declared[name].redacted(value) != value:
+                yield declared[name]
+
+
+# -- the old settings -----------------------------------------------------------------------------
+
+
+def old_settings() -> Iterator[tuple[str, str]]:
+    """Yield alias and name of each old setting in use."""
+    # Until 5.1 Django lets a project set either, and derives one from the other.
+    if django.VERSION < (5, 1) and is_overridden("STORAGES"):
+        return
+    for alias, name in OLD_SETTINGS.items():
+        if is_overridden(name) and alias in storages.backends:
+            yield alias, name
+
+
+def instead(aliases: Iterable[str], explicit: Mapping[str, Any]) -> str:
+    """Return the lines that say in ``STORAGES`` what the old settings say."""
+    lines = [
+        f'    "{alias}": {{"BACKEND": "{storages.backends[alias]["BACKEND"]}"}},'
+        for alias in aliases
+    ]
+    if explicit:
+        return "\n".join(["Add to STORAGES, and remove the old setting:", *lines])
+    return "\n".join(["Write instead:", "STORAGES = {", *lines, "}"])

@@ -36,7 +36,7 @@ SECONDS = 20
 def main() -> bool:
     """Print the table; tell whether all targets were met."""
     with SeaweedFS() as server, HTTPProxy(HOST, server.port) as proxy:
-        options = {
+        options: dict[str, Any] = {
             "bucket_name": "benchmark",
             "access_key": server.access_key,
             "secret_key": server.secret_key,

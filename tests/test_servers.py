@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import botocore.config
 import botocore.exceptions
+import paramiko
+import psutil
 import pytest
 
+from tests.servers.asyncssh_server import AsyncSSH, Quirks
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
+from tests.servers.openssh import OpenSSH
 from tests.servers.process import HOST, Server, ServerError, free_port, free_port_block, lives, take
 from tests.servers.proxy import Proxy
 from tests.servers.seaweedfs import SeaweedFS
@@ -58,9 +62,31 @@ def talk_s3(server: Any) -> None:
     client.close()
 
 
+def sftp_session(server: OpenSSH | AsyncSSH, **options: Any) -> Any:
+    """An SSH client which knows the server's key, as the server's user."""
+    client = paramiko.SSHClient()
+    client.load_host_keys(str(server.known_hosts))
+    login = {"key_filename": str(server.key_file), "allow_agent": False, "look_for_keys": False}
+    client.connect(*server.address, username=server.user, timeout=TIMEOUT, **login | options)
+    return client
+
+
+def talk_sftp(server: Any) -> None:
+    start = str(server.root) if isinstance(server, OpenSSH) else "/"
+    with sftp_session(server) as client, client.open_sftp() as sftp:
+        assert sftp.normalize(".") == start
+        with sftp.open("k", "w") as file:
+            file.write("hello")
+        sftp.posix_rename("k", "renamed")
+    assert (server.root / "renamed").read_text() == "hello"
+    (server.root / "renamed").unlink()
+
+
 TALKS: list[tuple[str, Callable[[], Server], Callable[[Any], None]]] = [
     ("seaweedfs", SeaweedFS, talk_s3),
     ("moto", Moto, talk_s3),
+    ("openssh", OpenSSH, talk_sftp),
+    ("asyncssh", AsyncSSH, talk_sftp),
 ]
 
 
@@ -113,9 +139,9 @@ def test_accepts_and_stays_silent_while_paused(spoken):
 
 def test_listens_on_loopback_only(spoken):
     server, _ = spoken
-    for process in server.processes:
-        for connection in process.net_connections():
-            assert connection.status != "LISTEN" or connection.laddr.ip == HOST
+    connections = server.processes[0].net_connections()
+    listening = [c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN]
+    assert set(listening) == {HOST}
 
 
 @pytest.mark.parametrize(("name", "make", "talk"), TALKS, ids=[name for name, _, _ in TALKS])
@@ -230,6 +256,99 @@ def test_free_ports_of_a_block_are_all_free():
     for port in (base, base + 1, base + 10_000):
         with socket.create_server((HOST, port)):
             assert listens(port)
+
+
+# The SFTP servers
+
+
+@pytest.fixture(scope="module", params=[OpenSSH, AsyncSSH], ids=["openssh", "asyncssh"])
+def sftp_server(request: pytest.FixtureRequest) -> Iterator[OpenSSH | AsyncSSH]:
+    with closing(started(request.param)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("key", ["rsa_key_file", "encrypted_key_file"])
+def test_sftp_server_lets_every_key_in(sftp_server, key):
+    passphrase = sftp_server.keys.passphrase if "encrypted" in key else None
+    file = getattr(sftp_server.keys, key)
+    sftp_session(sftp_server, key_filename=str(file), passphrase=passphrase).close()
+
+
+def test_sftp_server_refuses_a_strangers_key(sftp_server):
+    with pytest.raises(paramiko.AuthenticationException):
+        sftp_session(sftp_server, key_filename=str(sftp_server.keys.stranger_key_file))
+
+
+def test_sftp_server_shows_changed_host_keys_after_a_restart():
+    with closing(started(AsyncSSH)) as server:
+        server.keys.change_host_keys()
+        server.restart()
+        with pytest.raises(paramiko.BadHostKeyException):
+            sftp_session(server)
+
+
+def test_sftp_server_takes_the_password():
+    with closing(started(AsyncSSH)) as server:
+        sftp_session(server, key_filename=None, password=server.password).close()
+        with pytest.raises(paramiko.AuthenticationException):
+            sftp_session(server, key_filename=None, password="wrong")
+
+
+def test_openssh_keeps_to_the_configuration_asked_for():
+    with (
+        closing(started(lambda: OpenSSH({"MaxSessions": "1"}))) as server,
+        sftp_session(server) as client,
+        client.open_sftp(),
+        pytest.raises(paramiko.ChannelException),
+    ):
+        client.open_sftp()
+
+
+@pytest.fixture
+def odd_sftp(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An SFTP client of an asyncssh server with the quirks asked for."""
+    with (
+        closing(started(lambda: AsyncSSH(request.param))) as server,
+        sftp_session(server) as client,
+        client.open_sftp() as sftp,
+    ):
+        yield sftp
+
+
+def store(sftp: Any, name: str, data: bytes) -> None:
+    with sftp.open(name, "w") as file:
+        file.write(data)
+
+
+@pytest.mark.parametrize("odd_sftp", [Quirks(posix_rename=False)], indirect=True)
+def test_asyncssh_without_posix_rename_still_renames(odd_sftp):
+    store(odd_sftp, "k", b"hello")
+    with pytest.raises(OSError, match="not supported"):
+        odd_sftp.posix_rename("k", "renamed")
+    odd_sftp.rename("k", "renamed")
+    assert odd_sftp.listdir() == ["renamed"]
+
+
+@pytest.mark.parametrize("odd_sftp", [Quirks(setstat=False, denied="secret")], indirect=True)
+def test_asyncssh_refuses_changes_of_mode_and_the_names_it_denies(odd_sftp):
+    store(odd_sftp, "k", b"hello")
+    with pytest.raises(PermissionError):
+        odd_sftp.chmod("k", 0o600)
+    with pytest.raises(PermissionError):
+        store(odd_sftp, "secret.txt", b"hello")
+
+
+@pytest.mark.parametrize("odd_sftp", [Quirks(quota=3)], indirect=True)
+def test_asyncssh_with_a_quota_fails_to_write_more(odd_sftp):
+    store(odd_sftp, "small", b"abc")
+    with pytest.raises(OSError, match="No space left"):
+        store(odd_sftp, "large", b"abcd")
+
+
+@pytest.mark.parametrize("odd_sftp", [Quirks(quota=3, lossy=True)], indirect=True)
+def test_asyncssh_when_lossy_loses_what_it_took(odd_sftp):
+    store(odd_sftp, "large", b"abcd")
+    assert odd_sftp.stat("large").st_size == 3
 
 
 # The TCP proxy

@@ -1,0 +1,80 @@
+"""The program behind `asyncssh_server`: settings as JSON in its only argument."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import asyncssh
+
+from tests.servers.asyncssh_server import AsyncSSH, Quirks
+
+
+class Door(asyncssh.SSHServer):
+    """Let the one user in with the one password; asyncssh itself looks at keys."""
+
+    def password_auth_supported(self) -> bool:
+        return True
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return (username, password) == (AsyncSSH.user, AsyncSSH.password)
+
+
+class Files(asyncssh.SFTPServer):
+    """Serve a directory, with the quirks asked for."""
+
+    quirks: Quirks
+    root: str
+
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes]) -> None:
+        super().__init__(channel, chroot=self.root.encode())
+
+    def map_path(self, path: bytes) -> bytes:
+        if self.quirks.denied and self.quirks.denied.encode() in path:
+            raise asyncssh.SFTPPermissionDenied("Permission denied")
+        return super().map_path(path)
+
+    def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
+        if not self.quirks.posix_rename:
+            raise asyncssh.SFTPOpUnsupported("Operation not supported")
+        return super().posix_rename(oldpath, newpath)
+
+    def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
+        self._change()
+        return super().setstat(path, attrs)
+
+    def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> Any:
+        self._change()
+        return super().fsetstat(file_obj, attrs)
+
+    def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        left = len(data) if self.quirks.quota is None else max(0, self.quirks.quota - offset)
+        if left < len(data) and not self.quirks.lossy:
+            raise asyncssh.SFTPFailure("No space left on device")
+        super().write(file_obj, offset, data[:left])
+        return len(data)
+
+    def _change(self) -> None:
+        if not self.quirks.setstat:
+            raise asyncssh.SFTPPermissionDenied("Permission denied")
+
+
+async def serve(settings: dict[str, Any]) -> None:
+    """Serve until the process is ended."""
+    Files.quirks = Quirks(**settings["quirks"])
+    Files.root = settings["root"]
+    await asyncssh.listen(
+        settings["host"],
+        settings["port"],
+        server_factory=Door,
+        server_host_keys=settings["host_keys"],
+        authorized_client_keys=settings["authorized_keys"],
+        sftp_factory=Files,
+    )
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(json.loads(sys.argv[1])))

@@ -44,11 +44,17 @@ class OpenContract(ContractCase):
             self.assertEqual(file.read(), b"content")
 
     @item(33)
-    def test_open_file_has_the_name_and_mode_it_was_opened_by(self) -> None:
+    def test_open_file_has_the_name_in_the_storage(self) -> None:
         self.save("directory/file.txt")
         for mode in ("rb", "r", "wb", "w", "ab", "r+b"):
             with self.subTest(mode), self.storage.open("directory/file.txt", mode) as file:
                 self.assertEqual(file.name, "directory/file.txt")
+
+    @item(33)
+    def test_open_file_has_the_mode_it_was_opened_in(self) -> None:
+        self.save("file")
+        for mode in ("rb", "r", "wb", "w", "ab", "r+b"):
+            with self.subTest(mode), self.storage.open("file", mode) as file:
                 self.assertEqual(file.mode, mode)
 
     @item(34)
@@ -570,8 +576,8 @@ class WriteContract(ContractCase):
     def test_creating_makes_a_new_file(self) -> None:
         for mode, data in (("xb", b"content"), ("x", "content")):
             with self.subTest(mode):
-                self.write(f"directory/{mode}", mode, data)
-                self.assert_stored(f"directory/{mode}", b"content")
+                self.write(f"new {mode}", mode, data)
+                self.assert_stored(f"new {mode}", b"content")
 
     @item(42)
     def test_creating_a_file_that_exists_is_refused(self) -> None:

@@ -10,10 +10,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import django
-from django.conf import global_settings, settings
+from django.conf import settings
 from django.core.files.storage import Storage
 from django.db import connections
 from django.utils.module_loading import import_string
@@ -76,13 +76,9 @@ def in_processes(recipe: Recipe, count: int, job: Callable[[Storage, int], Resul
 
 
 def _settings() -> dict[str, Any]:
-    names = filter(str.isupper, dir(settings))
-    values = {name: getattr(settings, name) for name in names}
-    defaults = vars(global_settings)
+    own: Any = settings
     return {
-        name: value
-        for name, value in values.items()
-        if name not in defaults or value != defaults[name]
+        name: getattr(own, name) for name in dir(own) if name.isupper() and own.is_overridden(name)
     }
 
 

@@ -120,6 +120,7 @@ class SaveContract(ContractCase):
         for storage in self.each_mode():
             upload = TemporaryUploadedFile("upload.bin", "application/x-own", 7, None)
             upload.write(b"content")
+            upload.seek(0)
             path = upload.temporary_file_path()
             self.assert_stored(storage.save("upload", upload), b"content")
             self.assertFalse(upload.closed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .case import ContractCase, Impossible, RawStore, item
+from .configuration import ConfigurationContract
 from .fields import FieldContract
 from .files import OpenContract, ReadContract, WriteContract
 from .integrity import IntegrityContract
@@ -28,6 +29,7 @@ class StorageContract(
     LookupContract,
     ListingContract,
     UrlContract,
+    ConfigurationContract,
     IntegrityContract,
 ):
     """All of the contract. Subclass it, name the ``configuration``, and give a storage.

@@ -181,7 +181,7 @@ class NameContract(OddNames):
     @item("65b")
     def test_longest_name_works_and_one_character_more_is_refused(self) -> None:
         if self.longest_name is None:
-            raise Impossible("The service sets no limit to the length of a name.")
+            raise Impossible("the service sets no limit to the length of a name")
         self.assert_round_trip(name_of_length(self.longest_name))
         self.assert_refused_cleanly(name_of_length(self.longest_name + 1))
 

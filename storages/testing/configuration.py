@@ -1,0 +1,428 @@
+"""Items 105 to 110: options and settings, migrations, pickling, secrets."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, cast
+from unittest import mock
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage, storages
+from django.db import models
+from django.db.migrations import Migration
+from django.db.migrations.autodetector import MigrationAutodetector
+from django.db.migrations.graph import MigrationGraph
+from django.db.migrations.operations import CreateModel
+from django.db.migrations.state import ModelState, ProjectState
+from django.db.migrations.writer import MigrationWriter
+from django.db.models.base import ModelBase
+from django.test import override_settings
+from django.utils.module_loading import import_string
+
+from storages.options import UNSET, Configured, Option, options_of
+
+from .case import ContractCase, Impossible, item
+from .network import network_calls
+from .parallel import Recipe, in_processes
+
+ALIAS: Final = "contract"  # in the setting STORAGES
+LABEL: Final = "contract"  # of an app that is not there
+CANARY: Final = "canary-d41f8cd98f00b204"
+
+#: What a module that reads settings or connects would do; it has no settings here.
+IMPORTING: Final = """
+import importlib, sys
+from django.conf import settings
+from storages.testing.network import network_calls
+with network_calls() as calls:
+    importlib.import_module(sys.argv[1])
+assert not calls, calls
+assert not settings.configured, "the settings were read"
+"""
+
+
+class ConfigurationContract(ContractCase):
+    """Items 105 to 110."""
+
+    def canaries(self, canary: str) -> Mapping[str, Any]:
+        """Return for each secret option a value with ``canary`` in the place of the secret.
+
+        To be extended for options whose value holds more than the secret, such as a URL.
+        """
+        return {name: canary for name, each in self.secret_options() if each.accepts(canary)}
+
+    # -- migrations -------------------------------------------------------------------------------
+
+    @item(105)
+    def test_storage_made_without_arguments_deconstructs_to_none(self) -> None:
+        cls = type(self.storage)
+        path, args, options = deconstruct(cls())
+        self.assertIs(import_string(path), cls)
+        self.assertEqual((list(args), dict(options)), ([], {}))
+
+    @item(105)
+    def test_storage_made_anew_from_its_description_has_the_same_files(self) -> None:
+        self.save("a.txt", b"content")
+        rebuilt = self.recipe().make()
+        self.assertEqual(self.read("a.txt", rebuilt), b"content")
+        self.assertEqual(deconstruct(rebuilt), deconstruct(self.storage))
+
+    @item(105)
+    def test_second_makemigrations_finds_no_change(self) -> None:
+        self.assertEqual(self.changes_to(self.make_storage(file_overwrite=True)), {})
+
+    @item(105)
+    def test_makemigrations_finds_a_changed_option(self) -> None:
+        self.assertEqual(list(self.changes_to(self.make_located("elsewhere"))), [LABEL])
+
+    # -- secrets ----------------------------------------------------------------------------------
+
+    @item(106)
+    def test_secrets_are_in_no_description_of_a_storage(self) -> None:
+        for name, value in self.secret_values():
+            storage = type(self.storage)(**{name: value})
+            for how, describe in DESCRIPTIONS.items():
+                with self.subTest(option=name, how=how):
+                    self.assertFalse(CANARY in describe(storage), "the secret is told")
+
+    @item("106b")
+    def test_secrets_are_in_no_log_warning_or_error(self) -> None:
+        for name, value in self.secret_values():
+            with self.subTest(option=name), everything_told() as told:
+                told.extend(errors_of(partial(self.make_storage, **{name: value})))
+            with self.subTest(option=name):
+                self.assertEqual([line for line in told if CANARY in line], [])
+
+    # -- pickling and copying ---------------------------------------------------------------------
+
+    @item(107)
+    def test_pickled_storage_has_the_same_files(self) -> None:
+        self.save("a.txt", b"content")
+        with self.configured():
+            restored = pickle.loads(pickle.dumps(self.storage))
+            self.assertEqual(self.read("a.txt", restored), b"content")
+
+    @item(107)
+    def test_copied_storage_has_the_same_files_and_outlives_its_original(self) -> None:
+        self.save("a.txt", b"content")
+        for make in (copy.copy, copy.deepcopy):
+            with self.subTest(how=make.__name__):
+                copied = make(self.storage)
+                getattr(self.storage, "close", lambda: None)()
+                self.assertEqual(self.read("a.txt", copied), b"content")
+
+    @item(107)
+    def test_pickled_model_instance_has_its_file(self) -> None:
+        self.save("a.txt", b"content")
+        with self.configured(), document_model(self.storage) as model:
+            restored = pickle.loads(pickle.dumps(model(file="a.txt")))
+            self.assertEqual(content_of(restored.file), b"content")
+
+    @item("107b")
+    def test_pickled_storage_works_in_another_process(self) -> None:
+        self.save("a.txt", b"content")
+        with self.configured():
+            job = partial(read_pickled, pickle.dumps(self.storage))
+            self.assertEqual(in_processes(self.recipe(), 1, job), [b"content"])
+
+    @item("107b")
+    def test_pickled_model_instance_and_field_file_work_in_another_process(self) -> None:
+        self.save("a.txt", b"content")
+        with self.configured(), document_model(self.storage) as model:
+            document = model(file="a.txt")
+            for each in (document, document.file):
+                job = partial(read_pickled_document, pickle.dumps(each))
+                self.assertEqual(in_processes(self.recipe(), 1, job), [b"content"])
+
+    # -- settings ---------------------------------------------------------------------------------
+
+    @item(108)
+    def test_changed_setting_reaches_a_storage_made_before(self) -> None:
+        storage = type(self.storage)()
+        for name, sample, option in self.sampled_options():
+            for setting in option.settings:
+                with self.subTest(option=name, setting=setting), only(option, setting, sample):
+                    self.assertEqual(getattr(storage, name), sample)
+
+    @item(108)
+    def test_argument_wins_over_a_setting(self) -> None:
+        for name, sample, option in self.sampled_options():
+            given = not sample if isinstance(sample, bool) else sample * 2
+            storage = type(self.storage)(**{name: given})
+            with self.subTest(option=name), only(option, option.settings[0], sample):
+                self.assertEqual(getattr(storage, name), given)
+
+    @item("108b")
+    def test_entry_in_the_setting_storages_makes_the_same_storage(self) -> None:
+        self.save("a.txt", b"content")
+        with self.configured():
+            self.assertIs(type(storages[ALIAS]), type(self.storage))
+            self.assertEqual(self.read("a.txt", storages[ALIAS]), b"content")
+
+    @item(109)
+    def test_missing_option_is_named_with_its_settings_at_first_use(self) -> None:
+        required = [each for each in self.options().values() if each.required]
+        if not required:
+            raise Impossible("no option is required")
+        with mock.patch.dict(os.environ, clear=True), without_settings(self.options().values()):
+            storage = type(self.storage)()
+            for each in required:
+                with self.assertRaises(ImproperlyConfigured) as raised:
+                    getattr(storage, each.name)
+                for word in (each.name, *each.settings):
+                    self.assertIn(word, str(raised.exception))
+            with self.assertRaises(ImproperlyConfigured):
+                storage.exists("a.txt")
+
+    @item(109)
+    def test_option_of_a_wrong_type_is_named_without_its_value(self) -> None:
+        if not self.options():
+            raise Impossible("the class declares no options")
+        for name, each in self.options().items():
+            wrong = Unwelcome()
+            if not each.accepts(wrong):
+                storage = type(self.storage)(**{name: wrong})
+                with self.subTest(option=name), self.assertRaises(ImproperlyConfigured) as raised:
+                    getattr(storage, name)
+                self.assertIn(name, str(raised.exception))
+                self.assertNotIn(CANARY, str(raised.exception))
+
+    @item(109)
+    def test_unknown_option_is_an_error(self) -> None:
+        with self.assertRaises((ImproperlyConfigured, TypeError)) as raised:
+            type(self.storage)(no_such_option=CANARY)  # type: ignore[call-arg]
+        self.assertIn("no_such_option", str(raised.exception))
+        self.assertNotIn(CANARY, str(raised.exception))
+
+    @item(109)
+    def test_import_of_the_backend_connects_nowhere_and_reads_no_setting(self) -> None:
+        environment = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        command = [sys.executable, "-c", IMPORTING, type(self.storage).__module__]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    @item(110)
+    def test_making_and_describing_a_storage_connects_nowhere(self) -> None:
+        recipe = self.recipe()
+        with network_calls() as calls:
+            storage = recipe.make()
+            for describe in DESCRIPTIONS.values():
+                describe(storage)
+        self.assertEqual(calls, [])
+
+    @item("110b")
+    def test_storage_is_made_while_its_server_is_away(self) -> None:
+        recipe = Recipe.of(self.make_unreachable(), self.secrets)
+        with network_calls() as calls:
+            recipe.make()
+        self.assertEqual(calls, [])
+
+    # -- what the tests stand on ------------------------------------------------------------------
+
+    def recipe(self) -> Recipe:
+        """Tell how to make the overwriting storage again."""
+        return Recipe.of(self.storage, self.secrets)
+
+    @contextmanager
+    def configured(self) -> Iterator[None]:
+        """Put the overwriting storage into the setting STORAGES, where its secrets may be."""
+        recipe = self.recipe()
+        entry = {"BACKEND": recipe.path, "OPTIONS": dict(recipe.options)}
+        with override_settings(STORAGES={**settings.STORAGES, ALIAS: entry}):
+            yield
+
+    def options(self) -> Mapping[str, Option]:
+        """Return the options that the class declares, no aliases."""
+        cls = type(self.storage)
+        if not issubclass(cls, Configured):
+            return {}
+        return {name: each for name, each in options_of(cls).items() if each.alias_of is None}
+
+    def secret_options(self) -> list[tuple[str, Option]]:
+        """Return names and options whose values hold secrets."""
+        return [(name, each) for name, each in self.options().items() if each.secret]
+
+    def secret_values(self) -> Iterator[tuple[str, Any]]:
+        """Yield names and values with the canary of all secret options, one at a time."""
+        secret = {name for name, _ in self.secret_options()}
+        if not secret:
+            raise Impossible("no option is secret")
+        canaries = self.canaries(CANARY)
+        self.assertLessEqual(secret, set(canaries), "canaries() needs a value for each")
+        yield from canaries.items()
+
+    def sampled_options(self) -> list[tuple[str, Any, Option]]:
+        """Return name, a value other than the default, and option of those with a setting."""
+        found = [
+            (name, sample_of(each), each)
+            for name, each in self.options().items()
+            if each.settings and each.override is UNSET and each.check is None
+        ]
+        if not (sampled := [each for each in found if each[1] is not None]):
+            raise Impossible("no option is read from a setting of its own")
+        return sampled
+
+    def changes_to(self, storage: Storage) -> dict[str, list[Migration]]:
+        """Return what ``makemigrations`` finds where a migration had the overwriting storage."""
+        written = Migration("0001_initial", LABEL)
+        vars(written)["operations"] = [CreateModel("Document", document_fields(self.storage))]
+        namespace: dict[str, Any] = {}
+        exec(MigrationWriter(written).as_string(), namespace)
+        migration: Migration = namespace["Migration"]("0001_initial", LABEL)
+        graph = MigrationGraph()
+        graph.add_node((LABEL, "0001_initial"), migration)
+        before, after = ProjectState(), ProjectState()
+        migration.mutate_state(before, preserve=False)
+        after.add_model(ModelState(LABEL, "Document", document_fields(storage)))
+        return MigrationAutodetector(before, after).changes(graph=graph)
+
+
+class Unwelcome:
+    """Is of no type that an option has, and tells the canary where it is shown."""
+
+    def __repr__(self) -> str:
+        return CANARY
+
+
+def deconstruct(storage: Any) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
+    """Call what Django's migrations call."""
+    return cast("tuple[str, Sequence[Any], Mapping[str, Any]]", storage.deconstruct())
+
+
+#: What code and logs may do to show a storage.
+DESCRIPTIONS: Final[Mapping[str, Callable[[Storage], str]]] = {
+    "repr": repr,
+    "str": str,
+    "format": "{}".format,
+    "deconstruct": lambda storage: repr(deconstruct(storage)),
+    "migration": lambda storage: repr(MigrationWriter.serialize(storage)),
+    "pickle": lambda storage: pickle.dumps(storage).decode("latin-1"),
+    "copy": lambda storage: repr(copy.deepcopy(storage)),
+}
+
+
+def sample_of(option: Option) -> Any:
+    """Return a value that the option takes and that is not its default, None if none is known."""
+    samples = (CANARY, not option.default, 12345)
+    return next((each for each in samples if each != option.default and option.accepts(each)), None)
+
+
+@contextmanager
+def only(option: Option, setting: str, value: Any) -> Iterator[None]:
+    """Set one setting of an option, and none before it."""
+    before = option.settings[: option.settings.index(setting)]
+    with override_settings(**nested(dict.fromkeys(before) | {setting: value})):
+        yield
+
+
+@contextmanager
+def without_settings(options: Any) -> Iterator[None]:
+    """Take the settings of all these options away."""
+    names = dict.fromkeys(name for each in options for name in each.settings)
+    with override_settings(**nested(names)):
+        yield
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted names into dicts: ``{"A.b": 1}`` into ``{"A": {"b": 1}}``."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, last = name.split(".")
+        inner = found
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return found
+
+
+@contextmanager
+def everything_told() -> Iterator[list[str]]:
+    """Give a list that fills with all log records, from DEBUG on, and all warnings."""
+    told: list[str] = []
+    handler = logging.Handler(logging.DEBUG)
+    handler.emit = lambda record: told.append(handler.format(record))  # type: ignore[method-assign]
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            yield told
+        told.extend(str(each.message) for each in warned)
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+
+
+def errors_of(make: Callable[[], Storage]) -> Iterator[str]:
+    """Make a storage and use it; yield the text of every error with its causes."""
+    uses: tuple[Callable[[Storage], object], ...] = (
+        lambda storage: storage.exists("a.txt"),
+        lambda storage: storage.save("a.txt", ContentFile(b"")),
+        lambda storage: storage.url("a.txt"),
+    )
+    for use in uses:
+        try:
+            use(make())
+        except Exception as exc:  # noqa: BLE001 - whatever it is, its text is looked at
+            yield "".join(traceback.format_exception(exc))
+
+
+def document_fields(storage: Storage) -> list[tuple[str, models.Field[Any, Any]]]:
+    """Return the fields of a model with a file."""
+    return [
+        ("id", models.AutoField(primary_key=True)),
+        ("file", models.FileField(storage=storage)),
+    ]
+
+
+@contextmanager
+def document_model(storage: Storage) -> Iterator[Any]:
+    """Register a model with a file for a while, with some app that is installed."""
+    label = next(iter(apps.get_app_configs())).label
+    meta = type("Meta", (), {"app_label": label})
+    attributes = {**dict(document_fields(storage)), "Meta": meta, "__module__": __name__}
+    model = ModelBase("ContractDocument", (models.Model,), attributes)
+    try:
+        yield model
+    finally:
+        del apps.all_models[label]["contractdocument"]
+        apps.clear_cache()
+
+
+def content_of(file: Any) -> bytes:
+    """Read a field's file and close it."""
+    with file.open() as opened:
+        content: bytes = opened.read()
+    return content
+
+
+def read_pickled(pickled: bytes, *_: object) -> bytes:
+    """Read ``a.txt`` of a pickled storage."""
+    with pickle.loads(pickled).open("a.txt") as file:
+        content: bytes = file.read()
+    return content
+
+
+def read_pickled_document(pickled: bytes, storage: Storage, _index: int) -> bytes:
+    """Read the file of a pickled model instance, or a pickled file of one."""
+    with document_model(storage):
+        restored = pickle.loads(pickled)
+        return content_of(getattr(restored, "file", restored))

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import django
 from django.conf import settings
@@ -90,7 +90,11 @@ def _begin(values: Mapping[str, Any], barrier: Barrier) -> None:
 
 
 def _run(recipe: Recipe, job: Callable[[Storage, int], Result], index: int) -> Result:
-    storage = recipe.make()
+    try:
+        storage = recipe.make()
+    except BaseException:
+        _start.abort()
+        raise
     _start.wait(START_LIMIT)
     return job(storage, index)
 

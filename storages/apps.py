@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import django
 from django.apps import AppConfig
 from django.conf import DEFAULT_STORAGE_ALIAS, STATICFILES_STORAGE_ALIAS, settings
+from django.core.files.storage import storages
 from django.core.signals import setting_changed
 
 #: The settings from before ``STORAGES``, by the alias whose backend they name.
@@ -38,6 +39,12 @@ def is_overridden(name: str) -> bool:
     """Tell whether the project sets a setting itself."""
     # The type that django-stubs gives `settings` has the settings alone.
     return bool(settings.is_overridden(name))  # type: ignore[misc]
+
+
+def entries() -> dict[str, dict[str, Any]]:
+    """Return the entries that Django makes storages from, by alias."""
+    # django-stubs says that the values are storages.
+    return cast("dict[str, dict[str, Any]]", storages.backends)
 
 
 class Merged(dict[str, Any]):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 import difflib
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from itertools import chain, combinations
 from typing import Any, NamedTuple, cast
 
@@ -24,7 +26,7 @@ from django.db.models import FileField
 from django.utils.module_loading import import_string
 
 from . import backends
-from .apps import OLD_SETTINGS, is_overridden
+from .apps import OLD_SETTINGS, entries, is_overridden
 from .options import Configured, Option, given_options, options_of, unknown_option
 
 TAG = "storages"
@@ -47,7 +49,7 @@ def check_storages(
     """Check each entry of ``STORAGES`` and each storage that a file field was given."""
     found: list[Found] = []
     messages: list[CheckMessage] = []
-    for alias in storages.backends:
+    for alias in entries():
         try:
             found += made(alias)
         except Refused as refused:
@@ -59,29 +61,26 @@ def check_storages(
 @register(Tags.files, TAG)
 def check_old_settings(**_kwargs: Any) -> list[CheckMessage]:
     """Show what to write instead of the settings that Django 5.1 removed."""
-    merged = settings.STORAGES
-    plain = getattr(merged, "plain", merged)
+    plain = getattr(settings.STORAGES, "plain", settings.STORAGES)
     is_default = django.VERSION < (5, 1) or plain is global_settings.STORAGES
     explicit = {} if is_default else plain
-    used = []
+    found = old_settings()
+    idle = {alias for alias in found if explicit.get(alias) == entries()[alias]}
     messages: list[CheckMessage] = []
-    for alias, name in old_settings():
-        if alias in explicit and merged[alias] == explicit[alias]:
-            text = f"{name} has no effect, because STORAGES sets {alias!r}."
-            messages.append(Warning(text, hint="Remove it.", obj="settings", id="storages.W002"))
-        else:
-            used.append(alias)
-    if used:
+    if used := {alias: path for alias, path in found.items() if alias not in idle}:
         text = f"Django 5.1 removed {' and '.join(OLD_SETTINGS[alias] for alias in used)}."
-        hint = instead(used if explicit else OLD_SETTINGS, explicit)
-        messages.insert(0, Warning(text, hint=hint, obj="settings", id="storages.W001"))
+        hint = instead(used, explicit)
+        messages.append(Warning(text, hint=hint, obj="settings", id="storages.W001"))
+    for alias in sorted(idle):
+        text = f"{OLD_SETTINGS[alias]} has no effect, because STORAGES sets {alias!r}."
+        messages.append(Warning(text, hint="Remove it.", obj="settings", id="storages.W002"))
     return messages
 
 
 @register(Tags.files, TAG)
 def check_roots(**_kwargs: Any) -> list[CheckMessage]:
     """Warn of two entries of ``STORAGES`` that share files."""
-    roots = {alias: root for alias in storages.backends if (root := root_of(alias))}
+    roots = {alias: root for alias in entries() if (root := root_of(alias))}
     return [
         Warning(
             f"It shares its files with STORAGES[{second!r}].",
@@ -137,7 +136,7 @@ def entry_of(alias: str) -> str:
 
 def class_of(alias: str) -> type:
     """Return the class of an entry; raises Refused where it does not import."""
-    path = storages.backends[alias].get("BACKEND")
+    path = entries()[alias].get("BACKEND")
     if not isinstance(path, str):
         text = "It names no BACKEND."
         raise Refused(Error(text, obj=entry_of(alias), id="storages.E001"))
@@ -165,7 +164,7 @@ def suggested(path: str) -> str | None:
         with suppress(ImportError, ImproperlyConfigured):
             names = [
                 each
-                for each, value in vars(import_string(close)).items()
+                for each, value in vars(import_module(close)).items()
                 if isinstance(value, type) and issubclass(value, Storage)
             ]
             paths += [f"{close}.{each}" for each in difflib.get_close_matches(name, names, n=1)]
@@ -177,7 +176,7 @@ def made(alias: str) -> list[Found]:
     cls = class_of(alias)
     if not issubclass(cls, Configured):
         return []
-    options = storages.backends[alias].get("OPTIONS", {})
+    options = entries()[alias].get("OPTIONS", {})
     if not isinstance(options, dict):
         text = f"Its OPTIONS must be a dict, not {type(options).__name__}."
         raise Refused(Error(text, obj=entry_of(alias), id="storages.E005"))
@@ -193,7 +192,7 @@ def made(alias: str) -> list[Found]:
 
 def all_made() -> Iterator[Found]:
     """Yield the storages of all entries that are ours and give one."""
-    for alias in storages.backends:
+    for alias in entries():
         with suppress(Refused):
             yield from made(alias)
 
@@ -215,7 +214,7 @@ def is_given(field: FileField) -> bool:
     # The default storage is a proxy, which would be made by looking at it.
     if field.storage is default_storage or not isinstance(field.storage, Configured):
         return False
-    for alias in storages.backends:
+    for alias in entries():
         with suppress(Refused, ImproperlyConfigured):
             if class_of(alias) is type(field.storage) and storages[alias] is field.storage:
                 return False
@@ -285,22 +284,24 @@ def secrets_in_code(found: Found) -> Iterator[Option]:
 # -- the old settings -----------------------------------------------------------------------------
 
 
-def old_settings() -> Iterator[tuple[str, str]]:
-    """Yield alias and name of each old setting in use."""
-    # Until 5.1 Django lets a project set either, and derives one from the other.
+def old_settings() -> dict[str, str]:
+    """Return the paths that the old settings in use name, by alias."""
+    # Before 5.1 Django takes one or the other, and derives the old from the new.
     if django.VERSION < (5, 1) and is_overridden("STORAGES"):
-        return
-    for alias, name in OLD_SETTINGS.items():
-        if is_overridden(name) and alias in storages.backends:
-            yield alias, name
+        return {}
+    with warnings.catch_warnings():
+        # Until Django dropped them, it warned of them when they were read as well.
+        warnings.simplefilter("ignore")
+        found = {alias: getattr(settings, name, None) for alias, name in OLD_SETTINGS.items()}
+    return {
+        alias: path for alias, path in found.items() if path and is_overridden(OLD_SETTINGS[alias])
+    }
 
 
-def instead(aliases: Iterable[str], explicit: Mapping[str, Any]) -> str:
+def instead(used: dict[str, str], explicit: dict[str, Any]) -> str:
     """Return the lines that say in ``STORAGES`` what the old settings say."""
-    lines = [
-        f'    "{alias}": {{"BACKEND": "{storages.backends[alias]["BACKEND"]}"}},'
-        for alias in aliases
-    ]
+    kept = {} if explicit else {alias: entries()[alias]["BACKEND"] for alias in OLD_SETTINGS}
+    lines = [f'    "{alias}": {{"BACKEND": "{path}"}},' for alias, path in (kept | used).items()]
     if explicit:
         return "\n".join(["Add to STORAGES, and remove the old setting:", *lines])
     return "\n".join(["Write instead:", "STORAGES = {", *lines, "}"])

@@ -239,6 +239,12 @@ def option(
     )
 
 
+#: Declares an option that the constructor also takes by position: ``default=…, kw_only=False``.
+#: Type checkers need this second name. A field that a specifier makes is required unless the call
+#: says ``default=``; one made by anything else, such as `option`, may be left out.
+positional = option
+
+
 def given_options(storage: Any) -> dict[str, Any]:
     """Return the live dict of the options given to an instance by keyword or assignment."""
     given: dict[str, Any] = vars(storage).setdefault("_given", {})
@@ -257,7 +263,7 @@ def _collect(cls: type) -> dict[str, Option]:
     return found
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(option,))
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(positional,))
 class Configured:
     """Mix-in that gives a storage class its options, constructor, ``deconstruct`` and pickling.
 

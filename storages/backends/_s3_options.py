@@ -10,7 +10,7 @@ from boto3.s3.transfer import S3Transfer, TransferConfig
 from botocore.config import Config
 
 from storages.base import BaseStorage
-from storages.options import UNSET, option
+from storages.options import UNSET, option, positional
 from storages.utils import is_loopback
 
 MIN_PART = 5 * 1024 * 1024  # bytes (S3 user guide, "Multipart upload limits")
@@ -94,10 +94,11 @@ class S3Options(BaseStorage):
     """The options of the S3 backends, and what of them cannot or should not go together."""
 
     default_acl: str | None = option("AWS_DEFAULT_ACL", doc="Canned ACL; none is sent unless set.")
-    acl: str | None = option(alias_of="default_acl", kw_only=False)
+    acl: str | None = positional(alias_of="default_acl", default=None, kw_only=False)
     bucket_name: str = option("AWS_STORAGE_BUCKET_NAME", required=True, doc="The bucket.")
-    bucket: Any = option(
+    bucket: Any = positional(
         alias_of="bucket_name",
+        default=None,
         kw_only=False,
         read=lambda storage: storage.connection.Bucket(storage.bucket_name),
     )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from .case import ContractCase, Impossible, RawStore, item
 from .configuration import ConfigurationContract
+from .copies import CopyContract
 from .fields import FieldContract
 from .files import OpenContract, ReadContract, WriteContract
 from .integrity import IntegrityContract
+from .lifecycle import LifeCycleContract
 from .listing import ListingContract
 from .lookups import LookupContract
 from .names import NameContract
 from .overwriting import OverwriteContract, UniqueNameContract
 from .save import SaveContract
+from .statics import StaticFilesContract
 from .urls import UrlContract
 
 __all__ = ["ContractCase", "Impossible", "RawStore", "StorageContract", "item"]
@@ -29,7 +32,10 @@ class StorageContract(
     LookupContract,
     ListingContract,
     UrlContract,
+    CopyContract,
     ConfigurationContract,
+    LifeCycleContract,
+    StaticFilesContract,
     IntegrityContract,
 ):
     """All of the contract. Subclass it, name the ``configuration``, and give a storage.

@@ -1,4 +1,4 @@
-"""Items 105 to 110: options and settings, migrations, pickling, secrets."""
+"""Items 106 and 108 to 110: options, the settings they are read from, and secrets."""
 
 from __future__ import annotations
 
@@ -10,36 +10,25 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 from unittest import mock
 
-from django.apps import apps
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
-from django.db import models
-from django.db.migrations import Migration
-from django.db.migrations.autodetector import MigrationAutodetector
-from django.db.migrations.graph import MigrationGraph
-from django.db.migrations.operations import CreateModel
-from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.writer import MigrationWriter
-from django.db.models.base import ModelBase
 from django.test import override_settings
-from django.utils.module_loading import import_string
 
 from storages.options import UNSET, Configured, Option, options_of
 
-from .case import ContractCase, Impossible, item
+from .case import Impossible, item
+from .copies import ALIAS, RebuiltStorages, deconstruct
 from .network import network_calls
-from .parallel import Recipe, in_processes
+from .parallel import Recipe
 
-ALIAS: Final = "contract"  # in the setting STORAGES
-LABEL: Final = "contract"  # of an app that is not there
 CANARY: Final = "canary-d41f8cd98f00b204"
 
 #: What a module that reads settings or connects would do; it has no settings here.
@@ -54,8 +43,8 @@ assert not settings.configured, "the settings were read"
 """
 
 
-class ConfigurationContract(ContractCase):
-    """Items 105 to 110."""
+class ConfigurationContract(RebuiltStorages):
+    """Items 106 and 108 to 110."""
 
     def canaries(self, canary: str) -> Mapping[str, Any]:
         """Return for each secret option a value with ``canary`` in the place of the secret.
@@ -63,30 +52,6 @@ class ConfigurationContract(ContractCase):
         To be extended for options whose value holds more than the secret, such as a URL.
         """
         return {name: canary for name, each in self.secret_options() if each.accepts(canary)}
-
-    # -- migrations -------------------------------------------------------------------------------
-
-    @item(105)
-    def test_storage_made_without_arguments_deconstructs_to_none(self) -> None:
-        cls = type(self.storage)
-        path, args, options = deconstruct(cls())
-        self.assertIs(import_string(path), cls)
-        self.assertEqual((list(args), dict(options)), ([], {}))
-
-    @item(105)
-    def test_storage_made_anew_from_its_description_has_the_same_files(self) -> None:
-        self.save("a.txt", b"content")
-        rebuilt = self.recipe().make()
-        self.assertEqual(self.read("a.txt", rebuilt), b"content")
-        self.assertEqual(deconstruct(rebuilt), deconstruct(self.storage))
-
-    @item(105)
-    def test_second_makemigrations_finds_no_change(self) -> None:
-        self.assertEqual(self.changes_to(self.make_storage(file_overwrite=True)), {})
-
-    @item(105)
-    def test_makemigrations_finds_a_changed_option(self) -> None:
-        self.assertEqual(list(self.changes_to(self.make_located("elsewhere"))), [LABEL])
 
     # -- secrets ----------------------------------------------------------------------------------
 
@@ -105,47 +70,6 @@ class ConfigurationContract(ContractCase):
                 told.extend(errors_of(partial(self.make_storage, **{name: value})))
             with self.subTest(option=name):
                 self.assertEqual([line for line in told if CANARY in line], [])
-
-    # -- pickling and copying ---------------------------------------------------------------------
-
-    @item(107)
-    def test_pickled_storage_has_the_same_files(self) -> None:
-        self.save("a.txt", b"content")
-        with self.configured():
-            restored = pickle.loads(pickle.dumps(self.storage))
-            self.assertEqual(self.read("a.txt", restored), b"content")
-
-    @item(107)
-    def test_copied_storage_has_the_same_files_and_outlives_its_original(self) -> None:
-        self.save("a.txt", b"content")
-        for make in (copy.copy, copy.deepcopy):
-            with self.subTest(how=make.__name__):
-                copied = make(self.storage)
-                getattr(self.storage, "close", lambda: None)()
-                self.assertEqual(self.read("a.txt", copied), b"content")
-
-    @item(107)
-    def test_pickled_model_instance_has_its_file(self) -> None:
-        self.save("a.txt", b"content")
-        with self.configured(), document_model(self.storage) as model:
-            restored = pickle.loads(pickle.dumps(model(file="a.txt")))
-            self.assertEqual(content_of(restored.file), b"content")
-
-    @item("107b")
-    def test_pickled_storage_works_in_another_process(self) -> None:
-        self.save("a.txt", b"content")
-        with self.configured():
-            job = partial(read_pickled, pickle.dumps(self.storage))
-            self.assertEqual(in_processes(self.recipe(), 1, job), [b"content"])
-
-    @item("107b")
-    def test_pickled_model_instance_and_field_file_work_in_another_process(self) -> None:
-        self.save("a.txt", b"content")
-        with self.configured(), document_model(self.storage) as model:
-            document = model(file="a.txt")
-            for each in (document, document.file):
-                job = partial(read_pickled_document, pickle.dumps(each))
-                self.assertEqual(in_processes(self.recipe(), 1, job), [b"content"])
 
     # -- settings ---------------------------------------------------------------------------------
 
@@ -235,18 +159,6 @@ class ConfigurationContract(ContractCase):
 
     # -- what the tests stand on ------------------------------------------------------------------
 
-    def recipe(self) -> Recipe:
-        """Tell how to make the overwriting storage again."""
-        return Recipe.of(self.storage, self.secrets)
-
-    @contextmanager
-    def configured(self) -> Iterator[None]:
-        """Put the overwriting storage into the setting STORAGES, where its secrets may be."""
-        recipe = self.recipe()
-        entry = {"BACKEND": recipe.path, "OPTIONS": dict(recipe.options)}
-        with override_settings(STORAGES={**settings.STORAGES, ALIAS: entry}):
-            yield
-
     def options(self) -> Mapping[str, Option]:
         """Return the options that the class declares, no aliases."""
         cls = type(self.storage)
@@ -278,31 +190,12 @@ class ConfigurationContract(ContractCase):
             raise Impossible("no option is read from a setting of its own")
         return sampled
 
-    def changes_to(self, storage: Storage) -> dict[str, list[Migration]]:
-        """Return what ``makemigrations`` finds where a migration had the overwriting storage."""
-        written = Migration("0001_initial", LABEL)
-        vars(written)["operations"] = [CreateModel("Document", document_fields(self.storage))]
-        namespace: dict[str, Any] = {}
-        exec(MigrationWriter(written).as_string(), namespace)
-        migration: Migration = namespace["Migration"]("0001_initial", LABEL)
-        graph = MigrationGraph()
-        graph.add_node((LABEL, "0001_initial"), migration)
-        before, after = ProjectState(), ProjectState()
-        migration.mutate_state(before, preserve=False)
-        after.add_model(ModelState(LABEL, "Document", document_fields(storage)))
-        return MigrationAutodetector(before, after).changes(graph=graph)
-
 
 class Unwelcome:
     """Is of no type that an option has, and tells the canary where it is shown."""
 
     def __repr__(self) -> str:
         return CANARY
-
-
-def deconstruct(storage: Any) -> tuple[str, Sequence[Any], Mapping[str, Any]]:
-    """Call what Django's migrations call."""
-    return cast("tuple[str, Sequence[Any], Mapping[str, Any]]", storage.deconstruct())
 
 
 #: What code and logs may do to show a storage.
@@ -383,46 +276,3 @@ def errors_of(make: Callable[[], Storage]) -> Iterator[str]:
             use(make())
         except Exception as exc:  # noqa: BLE001 - whatever it is, its text is looked at
             yield "".join(traceback.format_exception(exc))
-
-
-def document_fields(storage: Storage) -> list[tuple[str, models.Field[Any, Any]]]:
-    """Return the fields of a model with a file."""
-    return [
-        ("id", models.AutoField(primary_key=True)),
-        ("file", models.FileField(storage=storage)),
-    ]
-
-
-@contextmanager
-def document_model(storage: Storage) -> Iterator[Any]:
-    """Register a model with a file for a while, with some app that is installed."""
-    label = next(iter(apps.get_app_configs())).label
-    meta = type("Meta", (), {"app_label": label})
-    attributes = {**dict(document_fields(storage)), "Meta": meta, "__module__": __name__}
-    model = ModelBase("ContractDocument", (models.Model,), attributes)
-    try:
-        yield model
-    finally:
-        del apps.all_models[label]["contractdocument"]
-        apps.clear_cache()
-
-
-def content_of(file: Any) -> bytes:
-    """Read a field's file and close it."""
-    with file.open() as opened:
-        content: bytes = opened.read()
-    return content
-
-
-def read_pickled(pickled: bytes, *_: object) -> bytes:
-    """Read ``a.txt`` of a pickled storage."""
-    with pickle.loads(pickled).open("a.txt") as file:
-        content: bytes = file.read()
-    return content
-
-
-def read_pickled_document(pickled: bytes, storage: Storage, _index: int) -> bytes:
-    """Read the file of a pickled model instance, or a pickled file of one."""
-    with document_model(storage):
-        restored = pickle.loads(pickled)
-        return content_of(getattr(restored, "file", restored))

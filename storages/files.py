@@ -259,6 +259,7 @@ class RemoteFile(_File):
                     raise
         if self._mode.action == "r":
             spooled.seek(0)
+        spooled.appends = self._mode.action == "a"
         spooled.changed = False
 
     def _publish(self, written: _Spool) -> None:
@@ -299,12 +300,15 @@ class _Mode:
 
 
 class _Spool(tempfile.SpooledTemporaryFile[bytes]):
-    """A temporary file that knows whether it was changed."""
+    """A temporary file that knows whether it was changed; one that appends writes at its end."""
 
     changed = False
+    appends = False
 
     def write(self, data: Any) -> int:
         self.changed = True
+        if self.appends:
+            self.seek(0, io.SEEK_END)
         return super().write(data)
 
     def truncate(self, size: int | None = None) -> int:

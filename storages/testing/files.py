@@ -537,6 +537,30 @@ class WriteContract(ContractCase):
             file.write(b"more")
         self.assert_stored("file", content + b"more")
 
+    @item(40)
+    def test_appending_writes_at_the_end_wherever_the_file_stands(self) -> None:
+        for mode in ("ab", "a+b"):
+            with self.subTest(mode):
+                self.raw().put("file", b"0123456789")
+                with self.storage.open("file", mode) as file:
+                    file.seek(3)
+                    file.write(b"ab")
+                    file.seek(0)
+                    file.write(b"cd")
+                self.assert_stored("file", b"0123456789abcd")
+
+    @item(40)
+    def test_appending_can_read_what_is_stored_where_the_mode_has_both(self) -> None:
+        self.raw().put("file", b"0123456789")
+        with self.storage.open("file", "a+b") as file:
+            file.seek(4)
+            self.assertEqual(file.read(2), b"45")
+            file.write(b"ab")
+            file.flush()
+            file.seek(8)
+            self.assertEqual(file.read(), b"89ab")
+        self.assert_stored("file", b"0123456789ab")
+
     @item(41)
     def test_updating_reads_moves_writes_inside_and_extends(self) -> None:
         self.raw().put("file", b"0123456789")
@@ -652,15 +676,16 @@ class WriteContract(ContractCase):
     @item(55)
     def test_file_dropped_without_close_publishes_nothing_and_warns(self) -> None:
         self.raw().put("file", b"previous")
-        for name in ("file", "new"):
-            for data in (b"", b"dropped", random_bytes(MIB)):
-                with self.subTest(name, size=len(data)), self.unchanged():
-                    self.check_dropped(name, data)
+        for mode in ("wb", "w", "ab", "r+b", "xb"):
+            for size in (0, 7, MIB):
+                name = "new" if mode == "xb" else "file"
+                with self.subTest(mode, size=size), self.unchanged():
+                    self.check_dropped(name, mode, size)
 
-    def check_dropped(self, name: str, data: bytes) -> None:
+    def check_dropped(self, name: str, mode: str, size: int) -> None:
         """Write, and let go of the file."""
-        file: Any = self.storage.open(name, "wb")
-        file.write(data)
+        file: Any = self.storage.open(name, mode)
+        file.write(size * (b"d" if "b" in mode else "d"))
         with self.assertWarns(ResourceWarning):
             del file
             gc.collect()

@@ -22,6 +22,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, Protocol, TypeVar
 
+MOST_SHARED = 64  # pools remembered, for sites that have a configuration per tenant
 RETRY_DELAYS = (0.0, 0.2, 0.8)  # seconds before another try of what lost its connection
 
 Connection = TypeVar("Connection", bound=Hashable)
@@ -226,6 +227,7 @@ def shared(
                 return pool
         pool = Pool(connector, limit=limit, idle_timeout=idle_timeout, wait_timeout=wait_timeout)
         _shared.append(pool)
+        del _shared[:-MOST_SHARED]
         return pool
 
 
@@ -236,4 +238,5 @@ def _after_fork_in_child() -> None:
         pool._after_fork()  # noqa: SLF001
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -122,14 +122,22 @@ class StaticFilesContract(RebuiltStorages):
         return said.getvalue()
 
 
-def given(storage: Storage) -> Storage:
-    """Return the storage; for the setting STORAGES, which takes any function by its path."""
-    return storage
+def given() -> Storage:
+    """Return the storage of `given_as`; the setting STORAGES takes any function by its path."""
+    return _given[-1]
 
 
 @contextmanager
 def given_as(alias: str, storage: Storage) -> Iterator[None]:
     """Make a storage one of those in the setting STORAGES."""
-    entry = {"BACKEND": f"{__name__}.given", "OPTIONS": {"storage": storage}}
-    with override_settings(STORAGES={**settings.STORAGES, alias: entry}):
-        yield
+    # Where Django 4.2 overrides settings, it loses the OPTIONS of its own aliases.
+    _given.append(storage)
+    try:
+        entry = {"BACKEND": f"{__name__}.given"}
+        with override_settings(STORAGES={**settings.STORAGES, alias: entry}):
+            yield
+    finally:
+        _given.pop()
+
+
+_given: list[Storage] = []

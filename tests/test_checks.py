@@ -52,7 +52,7 @@ class Vault(MemoryStorage):
 class TenantVault(Vault):
     """Its options need a request, which a check has not."""
 
-    @property
+    @property  # type: ignore[misc]
     def bucket(self) -> str:  # type: ignore[override]
         raise RuntimeError("no tenant")
 
@@ -62,7 +62,7 @@ class TenantVault(Vault):
 
 VAULT = f"{__name__}.Vault"
 TENANT = f"{__name__}.TenantVault"
-GOOD = {"bucket": "good", "passphrase": "canary-key"}
+GOOD: dict[str, Any] = {"bucket": "good", "passphrase": "canary-key"}
 
 
 def entry(backend: str = VAULT, /, **options: Any) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def test_secret_given_in_code_to_a_field_is_warned_of_before_a_deployment() -> N
     [
         lambda: Vault(**GOOD),
         Vault(bucket="b", address="host"),
-        Vault(bucket="b", passphrase=lambda: "canary"),
+        Vault(bucket="b", passphrase=cast("str", lambda: "canary")),
     ],
     ids=["storage from a function", "no secret", "secret from a function"],
 )

@@ -1,0 +1,1 @@
+"""Commands that try and list the storages of a project."""

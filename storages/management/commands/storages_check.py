@@ -1,0 +1,70 @@
+"""``manage.py storages_check``: try each storage of ``STORAGES`` with a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from storages.apps import entries
+from storages.management.common import StorageCommand
+from storages.management.probe import Step, run, timed
+
+STYLES = {"ok": "SUCCESS", "failed": "ERROR", "skipped": "WARNING"}
+
+
+class Command(StorageCommand):
+    """Report on each alias; exit with 1 where a step failed."""
+
+    help = (
+        "Write, read, list, fetch, overwrite and delete a file in each storage, and say "
+        "what to change for what fails."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take aliases and the form of the report."""
+        parser.add_argument("alias", nargs="*", help="An alias of STORAGES; all by default.")
+        parser.add_argument("--json", action="store_true", help="Report in JSON.")
+
+    def handle(self, *_args: Any, alias: list[str], **options: Any) -> None:
+        """Check the storages one by one."""
+        aliases = [self.known(each) for each in alias or entries()]
+        report = [self._check(each, show=not options["json"]) for each in aliases]
+        if options["json"]:
+            self._print_json(report)
+        if bad := [each["alias"] for each in report if not each["ok"]]:
+            raise CommandError(f"{len(bad)} of {len(report)} storages failed: {', '.join(bad)}.")
+
+    def _check(self, alias: str, *, show: bool) -> dict[str, Any]:
+        backend = entries()[alias].get("BACKEND")
+        if show:
+            self.stdout.write(f"{alias} ({backend})")
+        steps = []
+        for step in self._steps(alias):
+            self.progress()
+            steps.append(step)
+            if show:
+                self._print(step)
+        ok = all(step.status != "failed" for step in steps)
+        return {"alias": alias, "backend": backend, "ok": ok, "steps": steps}
+
+    def _steps(self, alias: str) -> Iterator[Step]:
+        self.progress(f"{alias}: configure")
+        made = timed("configure", lambda: self.storage(alias).__class__.__name__)
+        yield made
+        if made.status == "ok":
+            yield from run(self.storage(alias), lambda step: self.progress(f"{alias}: {step}"))
+
+    def _print(self, step: Step) -> None:
+        style = getattr(self.style, STYLES[step.status])
+        time = f"{step.seconds * 1000:>8.1f} ms"
+        detail = f"  {step.detail}" if step.detail else ""
+        self.stdout.write(f"  {step.step:<10}{style(f'{step.status:<8}')}{time}{detail}")
+        if step.advice:
+            self.stdout.write(f"{'':<32}{step.advice}")
+
+    def _print_json(self, report: list[dict[str, Any]]) -> None:
+        rows = [each | {"steps": [step._asdict() for step in each["steps"]]} for each in report]
+        self.stdout.write(json.dumps(rows, indent=2))

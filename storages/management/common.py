@@ -1,0 +1,47 @@
+"""What the commands share: storages by alias, and progress for whoever watches."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from django.core.files.storage import Storage, storages
+from django.core.management.base import BaseCommand, CommandError
+
+from storages.apps import entries
+
+_CLEAR_LINE = "\r\033[K"
+
+
+class StorageCommand(BaseCommand):
+    """A command on the storages of ``STORAGES``, which also runs where checks find errors."""
+
+    requires_system_checks: Any = []
+
+    def known(self, alias: str) -> str:
+        """Return an alias of ``STORAGES``; raises CommandError for any other."""
+        if alias in entries():
+            return alias
+        close = difflib.get_close_matches(alias, entries(), n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(entries())}."
+        raise CommandError(f"STORAGES has no alias {alias!r}. {hint}")
+
+    def storage(self, alias: str) -> Storage:
+        """Return the storage of a known alias."""
+        return storages[alias]
+
+    def progress(self, text: str = "") -> None:
+        """Show what is going on in place of what was shown; without a text, clear it."""
+        if self.stdout.isatty() and self.stderr.isatty():
+            self.stderr.write(_CLEAR_LINE + text, style_func=str, ending="")
+            self.stderr.flush()
+
+
+def explained(exc: Exception) -> str:
+    """Return the text of an exception, an OSError's without number and name."""
+    return str(getattr(exc, "strerror", None) or exc) or type(exc).__name__
+
+
+def shown(name: str) -> str:
+    """Return a name as it may be printed: what moves a terminal's cursor is escaped."""
+    return name if name.isprintable() else repr(name)

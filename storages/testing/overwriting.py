@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from threading import Thread
-from typing import Any
+from threading import Barrier, Event, Thread
+from typing import Any, Self
 
-from django.core.files.base import ContentFile, File
+from django.core.files.base import File
 from django.core.files.storage import Storage
 
 from .case import ContractCase, RawStore, item
 from .parallel import Recipe, in_processes, in_threads
-from .sources import Interrupted, failing, random_bytes
+from .sources import Interrupted, failing, meeting, random_bytes
 
 SUFFIX = "_[a-zA-Z0-9]{7}"
-ROUNDS = 3  # of each race between threads
 SAVES = 16  # in each race
 PROCESSES = 4
 READS = 30  # that a reader makes while a file is overwritten
+OVERWRITES = 20  # meanwhile, at least
 TRIES = 1000  # to find a free name, after which a save is taken to go on for ever
 
 
@@ -67,17 +67,13 @@ class UniqueNameContract(ContractCase):
 
     @item(26)
     def test_threads_that_save_one_name_get_a_file_each(self) -> None:
-        for attempt in range(ROUNDS):
-            contents = [b"%d of round %d" % (index, attempt) for index in range(SAVES)]
-            job = partial(save_one, self.unique, f"{attempt}/file.txt", contents)
-            self.check_race(in_threads(SAVES, job), contents)
+        contents = [b"content %d" % index for index in range(SAVES)]
+        self.check_race(save_at_once(self.unique, contents), contents)
 
     @item(28)
     def test_threads_that_save_one_name_with_equal_content_get_a_file_each(self) -> None:
         contents = SAVES * [b"the same"]
-        self.check_race(
-            in_threads(SAVES, partial(save_one, self.unique, "file.txt", contents)), contents
-        )
+        self.check_race(save_at_once(self.unique, contents), contents)
 
     @item(28)
     def test_equal_content_under_a_taken_name_is_a_file_of_its_own(self) -> None:
@@ -98,7 +94,7 @@ class UniqueNameContract(ContractCase):
 
     def race_of_processes(self, contents: list[bytes]) -> list[str]:
         """Save the contents under one name from several processes, several threads in each."""
-        job = partial(save_share, "file.txt", contents)
+        job = partial(save_share, contents)
         names = in_processes(Recipe.of(self.unique, self.secrets), PROCESSES, job)
         return [name for share in names for name in share]
 
@@ -107,21 +103,24 @@ class UniqueNameContract(ContractCase):
         self.assertEqual(len(set(names)), SAVES)
         for name, content in zip(names, contents, strict=True):
             self.assert_stored(name, content)
-        directory = names[0].rpartition("file")[0]
-        found = [name for name in self.raw().names() if name.startswith(directory)]
-        self.assertEqual(sorted(found), sorted(names))
+        self.assertEqual(sorted(self.raw().names()), sorted(names))
 
     @item(29)
     def test_name_taken_by_another_client_during_a_save_is_not_replaced(self) -> None:
         for size in (7, self.large_size + 1):
             with self.subTest(size=size):
-                self.check_taken_meanwhile(f"{size}/file.txt", random_bytes(size))
+                name = f"{size}/file.txt"
+                self.check_taken_meanwhile(name, random_bytes(size), b"another client's")
 
-    def check_taken_meanwhile(self, name: str, content: bytes) -> None:
+    @item(28, 29)
+    def test_name_taken_during_a_save_of_equal_content_is_not_shared(self) -> None:
+        self.check_taken_meanwhile("file.txt", b"the same", b"the same")
+
+    def check_taken_meanwhile(self, name: str, content: bytes, other: bytes) -> None:
         """Plant another client's file when the name is chosen and the content is being read."""
-        source = Interrupted(content, lambda: self.raw().put(name, b"another client's"))
+        source = Interrupted(content, lambda: self.raw().put(name, other))
         saved = self.unique.save(name, File(source, "file"))
-        self.assert_stored(name, b"another client's")
+        self.assert_stored(name, other)
         self.assertNotEqual(saved, name)
         self.assert_stored(saved, content)
 
@@ -182,12 +181,11 @@ class OverwriteContract(ContractCase):
     def test_readers_see_old_or_new_content_while_a_file_is_overwritten(self) -> None:
         contents = [bytes([65 + index]) * 200_000 for index in range(4)]
         self.save("file", contents[0])
-        reader = Reader(self.make_storage(file_overwrite=True), "file")
-        reader.start()
-        while reader.is_alive():
-            for content in contents:
-                self.save("file", content)
-        reader.join()
+        with Reader(self.make_storage(file_overwrite=True), "file") as reader:
+            for number in range(10 * READS):
+                self.save("file", contents[number % 4])
+                if number >= OVERWRITES and len(reader.found) >= READS:
+                    break
         self.assertEqual(reader.missed, [])
         self.assertGreaterEqual(len(reader.found), READS)
         for found in reader.found:
@@ -217,20 +215,27 @@ class OverwriteContract(ContractCase):
 
 
 class Reader(Thread):
-    """Reads a file again and again, and keeps what it found until it has enough."""
+    """Reads a file again and again during a ``with`` block, and keeps what it found."""
 
     def __init__(self, storage: Storage, name: str) -> None:
         super().__init__()
         self.storage = storage
         self.name_read = name
+        self.stopped = Event()
         self.found: list[bytes] = []
         self.missed: list[Exception] = []
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.stopped.set()
+        self.join()
+
     def run(self) -> None:
-        for _ in range(10 * READS):
+        while not self.stopped.is_set():
             self.read()
-            if len(self.found) == READS:
-                break
 
     def read(self) -> None:
         """Read once; an error for a file replaced while it was read is no missing file."""
@@ -248,16 +253,19 @@ def look(raw: RawStore, seen: list[bytes | None]) -> None:
     seen.append(raw.get("file"))
 
 
-def save_one(storage: Storage, name: str, contents: list[bytes], index: int) -> str:
-    """Save one of the contents; return its name."""
-    return storage.save(name, ContentFile(contents[index]))
+def save_at_once(storage: Storage, contents: list[bytes]) -> list[str]:
+    """Save contents under one name, each when all have chosen a name; return the names."""
+    barrier = Barrier(len(contents))
+    return in_threads(
+        len(contents),
+        lambda index: storage.save("file.txt", meeting(contents[index], barrier)),
+    )
 
 
-def save_share(name: str, contents: list[bytes], storage: Storage, process: int) -> list[str]:
+def save_share(contents: list[bytes], storage: Storage, process: int) -> list[str]:
     """Save one process's share of the contents at once; return the names."""
     count = len(contents) // PROCESSES
-    share = contents[process * count : (process + 1) * count]
-    return in_threads(count, partial(save_one, storage, name, share))
+    return save_at_once(storage, contents[process * count : (process + 1) * count])
 
 
 def insist() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import tempfile
 from collections.abc import Iterator
@@ -224,10 +225,15 @@ class SaveContract(ContractCase):
                     self.check_failure(storage, "file", good, can_seek=can_seek)
 
     @item(14)
-    def test_connection_error_of_the_content_is_not_taken_for_the_service_s(self) -> None:
-        with self.unchanged():
-            error = ConnectionResetError(104, "the content's own connection")
-            self.check_failure(self.storage, "file", 10 * KIB, error, can_seek=True)
+    def test_error_of_the_content_is_never_taken_for_the_service_s(self) -> None:
+        for error in (
+            ConnectionResetError(errno.ECONNRESET, "the content's own connection"),
+            TimeoutError(errno.ETIMEDOUT, "the content's own server"),
+            FileNotFoundError(errno.ENOENT, "the content's own file"),
+            KeyError("the content's own key"),
+        ):
+            with self.subTest(type(error).__name__), self.unchanged():
+                self.check_failure(self.storage, "file", 10 * KIB, error, can_seek=True)
 
     def failures(self) -> Iterator[tuple[int, bool]]:
         """Yield bytes before the error and whether the content can seek, in a subtest each."""

@@ -8,7 +8,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     _File = File[bytes]
 else:
     _File = File
+
+MEETING_LIMIT = 2  # seconds
 
 
 def random_bytes(size: int, seed: int = 0) -> bytes:
@@ -79,11 +81,24 @@ class Interrupted(io.BytesIO):
         return super().read(size)
 
 
+def meeting(content: bytes, barrier: threading.Barrier) -> File[bytes]:
+    """Return a content that is not read before each of a barrier's contents is about to be.
+
+    Where fewer can be saved at once than the barrier has parties, they stop waiting soon.
+    """
+
+    def meet() -> None:
+        with suppress(threading.BrokenBarrierError):
+            barrier.wait(MEETING_LIMIT)
+
+    return File(Interrupted(content, meet), "meeting")
+
+
 class Pieces(_File):
-    """A file whose ``chunks`` are all there is to it."""
+    """A file whose ``chunks`` give something else than its ``read``."""
 
     def __init__(self, *pieces: bytes) -> None:
-        super().__init__(None, "pieces")
+        super().__init__(io.BytesIO(b"what chunks() does not give"), "pieces")
         self._pieces = pieces
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:  # noqa: ARG002

@@ -212,7 +212,8 @@ DESCRIPTIONS: Final[Mapping[str, Callable[[Storage], str]]] = {
 
 def sample_of(option: Option) -> Any:
     """Return a value that the option takes and that is not its default, None if none is known."""
-    samples = (CANARY, not option.default, 12345)
+    # An absolute path, or Django puts the script prefix before it in MEDIA_URL.
+    samples = (f"/{CANARY}", not option.default, 12345)
     return next((each for each in samples if each != option.default and option.accepts(each)), None)
 
 

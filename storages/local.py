@@ -1,0 +1,249 @@
+"""LocalStorage: the primitives on a directory of this machine, for a FileSystemStorage."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from itertools import takewhile
+from pathlib import Path
+
+from django.core.files.storage import FileSystemStorage
+from django.utils._os import safe_join
+
+from .base import BaseStorage, Name
+from .files import COPY_SIZE, Entry, Source, Stream
+from .options import option, options_of
+from .utils import RefusedName, normalize_name, shown
+
+STALE_AGE = 24 * 3600  # seconds without a write, after which a temporary file is nobody's
+SWEEP_INTERVAL = 3600  # seconds between two looks of a process at the same directory
+
+_TEMPORARY = re.compile(r"(?:.*/)?\.[0-9a-f]{32}\.saving")
+
+
+class LocalStorage(BaseStorage, FileSystemStorage):
+    """Keeps files in a directory, each saved whole or not at all, through a crash as well.
+
+    A save fills a temporary file in the directory of its target, syncs it and gives it its name.
+    What a killed process leaves of that is hidden, and removed by a save a day later.
+    """
+
+    location: str | os.PathLike[str] = option(  # type: ignore[assignment]
+        "MEDIA_ROOT",
+        default="",
+        read=lambda storage: os.path.abspath(storage.base_location),  # noqa: PTH100 - keeps links
+        kw_only=False,
+        doc="Directory of the files; reading it gives the absolute path.",
+    )
+    base_url: str | None = option(  # type: ignore[assignment]
+        "MEDIA_URL", default=None, kw_only=False, doc="URL under which the files are served."
+    )
+    file_permissions_mode: int | None = option(
+        "FILE_UPLOAD_PERMISSIONS",
+        default=None,
+        doc="Mode of saved files; None leaves it to the umask, or to an upload's own file.",
+    )
+    directory_permissions_mode: int | None = option(
+        "FILE_UPLOAD_DIRECTORY_PERMISSIONS",
+        default=None,
+        doc="Mode of directories that a save makes; None leaves it to the umask.",
+    )
+    allow_overwrite: bool = option(default=False, alias_of="file_overwrite")
+
+    sdk_errors = (OSError,)
+
+    def _explain(self, exc: Exception) -> tuple[int, str]:
+        code = getattr(exc, "errno", None) or errno.EIO
+        return code, getattr(exc, "strerror", None) or str(exc)
+
+    # -- names ------------------------------------------------------------------------------------
+
+    @property
+    def base_location(self) -> str | os.PathLike[str]:
+        """The location as it was given."""
+        given: str | os.PathLike[str] = options_of(type(self))["location"].value(self)
+        return given
+
+    def root(self) -> tuple[str, ...]:
+        """Return the parts of the location."""
+        return Path(self.location).parts
+
+    def key(self, name: Name, *, root: bool = False) -> str:
+        """Return a name in its one spelling; names of temporary files are refused."""
+        key = normalize_name(name, root=root)
+        if _TEMPORARY.fullmatch(key):
+            raise RefusedName(f"The name {shown(key)} is a temporary file's: choose another.")
+        return key
+
+    def path(self, name: Name) -> str:
+        """Return the path of a file."""
+        return safe_join(self.location, self.key(self._relative(name), root=True))
+
+    def exists(self, name: Name) -> bool:
+        """Tell whether a name is taken, be it by a link that leads nowhere."""
+        try:
+            with self._errors(str(name)):
+                Path(self.path(name)).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def listdir(self, path: Name) -> tuple[list[str], list[str]]:
+        """Return the base names of the directories and of the files in ``path``, each once."""
+        return super().listdir(self._relative(path))
+
+    def _relative(self, name: Name) -> Name:
+        """Take the location off a path, by which ``collectstatic`` asks for the location itself."""
+        path = Path(name)
+        return path.relative_to(self.location) if path.is_relative_to(self.location) else name
+
+    # -- primitives -------------------------------------------------------------------------------
+
+    def _found(self, key: str) -> Path:
+        """Return the path to read a file from."""
+        return Path(self.path(key))
+
+    def _open_found(self, key: str) -> io.FileIO:
+        return io.FileIO(self._found(key))
+
+    def _stat(self, key: str) -> Entry:
+        return _entry(self._found(key).stat())
+
+    def _open_stream(self, key: str) -> tuple[Entry, Stream]:
+        stream = self._open_found(key)
+        return _entry(os.fstat(stream.fileno())), stream
+
+    def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        stream = self._open_found(key)
+        if _entry(os.fstat(stream.fileno())).etag != entry.etag:
+            stream.close()
+            raise OSError(errno.ESTALE, "The file was replaced while it was read")
+        stream.seek(start)
+        return stream
+
+    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+        path = Path(self.path(key))
+        self._make_directory(path.parent)
+        _sweep(path.parent, int(time.time() // SWEEP_INTERVAL))
+        temporary = path.parent / f".{secrets.token_hex(16)}.saving"
+        try:
+            self._fill(temporary, source)
+            if overwrite:
+                temporary.replace(path)
+            else:
+                _claim(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        _sync_directory(path.parent)
+
+    def _fill(self, temporary: Path, source: Source) -> None:
+        """Make what a save will give its name to, with its content and permissions."""
+        mode = self.file_permissions_mode
+        opener = partial(os.open, mode=0o666 if mode is None else 0o600)
+        moved = _moved(source, temporary)
+        with open(temporary, "r+b" if moved else "xb", opener=opener) as file:
+            if not moved:
+                shutil.copyfileobj(source, file, COPY_SIZE)
+                file.flush()
+            self._ensure_location_group_id(temporary)  # type: ignore[attr-defined]
+            if mode is not None:
+                temporary.chmod(mode)
+            os.fsync(file.fileno())
+
+    def _make_directory(self, path: Path) -> None:
+        mode = self.directory_permissions_mode
+        missing = [*takewhile(lambda each: not each.is_dir(), (path, *path.parents))]
+        for directory in reversed(missing):
+            # Another save may make it first; a file in its place fails what follows.
+            with suppress(FileExistsError):
+                directory.mkdir(0o777 if mode is None else mode)
+                if mode is not None:
+                    directory.chmod(mode)
+                _sync_directory(directory.parent)
+
+    def _remove(self, key: str) -> None:
+        path = Path(self.path(key))
+        if stat.S_ISDIR(path.lstat().st_mode):
+            path.rmdir()
+        else:
+            path.unlink()
+
+    def _list(self, key: str) -> tuple[list[str], list[str]]:
+        directories, files = [], []
+        with os.scandir(self._found(key)) as entries:
+            for entry in entries:
+                # A link to itself is no directory here, and an error to `entry.is_dir`.
+                if Path(entry).is_dir():
+                    directories.append(entry.name)
+                elif not _TEMPORARY.fullmatch(entry.name):
+                    files.append(entry.name)
+        return directories, files
+
+
+def _entry(found: os.stat_result) -> Entry:
+    modified, created, accessed = (
+        datetime.fromtimestamp(moment, UTC)
+        for moment in (found.st_mtime, found.st_ctime, found.st_atime)
+    )
+    etag = f"{found.st_dev}-{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+    is_directory = stat.S_ISDIR(found.st_mode)
+    return Entry(found.st_size, modified, created, accessed, etag=etag, is_directory=is_directory)
+
+
+def _moved(source: Source, temporary: Path) -> bool:
+    """Rename an upload's own file where it can be: it is on the same file system, and still there.
+
+    Its time becomes now, since that is when it is saved.
+    """
+    own_path = getattr(source.file, "temporary_file_path", None)
+    if own_path is None:
+        return False
+    try:
+        os.utime(own_path())
+        Path(own_path()).rename(temporary)
+    except OSError:
+        return False
+    return True
+
+
+def _claim(temporary: Path, path: Path) -> None:
+    """Give a file its name; raise FileExistsError where that is taken."""
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        # Without hard links an empty file holds the name for an instant.
+        path.touch(exist_ok=False)
+        temporary.replace(path)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make new names in a directory last through a crash, where the system can do that."""
+    if hasattr(os, "O_DIRECTORY"):
+        with suppress(OSError):
+            directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+
+
+@lru_cache(maxsize=1024)
+def _sweep(directory: Path, _interval: int) -> None:
+    """Remove stale temporary files; cached, so that saves read a directory once an interval."""
+    with suppress(OSError), os.scandir(directory) as entries:
+        found = [Path(entry) for entry in entries if _TEMPORARY.fullmatch(entry.name)]
+        for path in found:
+            if time.time() - path.lstat().st_mtime > STALE_AGE:
+                path.unlink()

@@ -1,0 +1,112 @@
+"""What the tests of the local backends share: the contract in a directory, and a look into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
+
+from django.test import override_settings
+
+from storages.local import LocalStorage
+from storages.testing import StorageContract, item
+
+BASE_URL = "/files/"
+NO_SERVER = "no server that may be away"
+NOBODY = 65534  # the user without rights, by custom
+
+
+class LocalContract(StorageContract):
+    """The contract in a directory of its own for each test."""
+
+    backend: ClassVar[type[LocalStorage]]
+    impossible = {
+        "20": "a file system keeps no content type",
+        "test_exists_raises_when_the_server_is_away": NO_SERVER,
+        "test_delete_raises_when_the_server_is_away": NO_SERVER,
+        **dict.fromkeys(("110b", "113", "113b", "114"), NO_SERVER),
+        **dict.fromkeys(("118", "118b", "119", "120"), "its files cross no network"),
+        **dict.fromkeys(
+            ("101", "102", "102b"), "its files are served by others, without signature"
+        ),
+        "95": "a directory is listed in one go",
+    }
+    has_directories = True
+    urls_are_served = True
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = self.make_directory()
+
+    def make_storage(self, **options: Any) -> LocalStorage:
+        return self.backend(**{"location": self.directory, "base_url": BASE_URL, **options})
+
+    def make_located(self, location: str) -> LocalStorage:
+        return self.make_storage(file_overwrite=True, location=self.directory / location.strip("/"))
+
+    def make_directory(self) -> Path:
+        """Make a directory for the time of a test, which other users may read."""
+        directory = Path(os.path.realpath(tempfile.mkdtemp()))
+        self.addCleanup(shutil.rmtree, directory)
+        directory.chmod(0o755)
+        return directory
+
+    def make_denied(self) -> LocalStorage:
+        locked = self.make_directory()
+        way = locked / "way"
+        way.symlink_to(self.directory)
+        locked.chmod(0)
+        self.addCleanup(locked.chmod, 0o700)
+        if os.geteuid() == 0:
+            os.seteuid(NOBODY)
+            self.addCleanup(os.seteuid, 0)
+        return self.make_storage(location=way)
+
+    @property
+    def longest_name(self) -> int:  # type: ignore[override]
+        return os.pathconf(self.directory, "PC_PATH_MAX") - len(f"{self.directory}/") - 1
+
+    @item("99b")
+    def test_storage_without_base_url_has_no_urls(self) -> None:
+        # None stands for MEDIA_URL, as it does in Django's own.
+        with override_settings(MEDIA_URL=None):
+            super().test_storage_without_base_url_has_no_urls()
+
+    def raw(self) -> RawDirectory:
+        return RawDirectory(self.directory)
+
+    def fetch(self, url: str) -> bytes:
+        path = urlsplit(url).path
+        assert path.startswith(BASE_URL)
+        return (self.directory / unquote(path.removeprefix(BASE_URL))).read_bytes()
+
+
+class RawDirectory:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, name: str) -> bytes | None:
+        path = self.path / name
+        return path.read_bytes() if path.is_file() else None
+
+    def put(self, name: str, content: bytes) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Another client that knows its trade replaces a file whole.
+        beside = self.path / f".{os.urandom(8).hex()}.put"
+        beside.write_bytes(content)
+        beside.replace(path)
+
+    def names(self) -> list[str]:
+        return list(files_in(self.path))
+
+
+def files_in(directory: Path) -> Iterator[str]:
+    """Yield the names of all files, hidden ones too, at any depth."""
+    for path, _, files in os.walk(directory):
+        for file in files:
+            yield Path(path, file).relative_to(directory).as_posix()

@@ -305,9 +305,7 @@ class Session:
 
         Where it cannot, the other file steps aside first, and back if something goes wrong.
         """
-        if "posix-rename@openssh.com" in self.extensions:
-            extension = _text("posix-rename@openssh.com")
-            self.call(sftp.CMD_EXTENDED, extension, _text(path), _text(target))
+        if self._replace_at_once(path, target):
             return
         aside = f"{path}.old"
         with suppress(FileNotFoundError):
@@ -320,6 +318,19 @@ class Session:
             raise
         with suppress(FileNotFoundError):
             self.remove(aside)
+
+    def _replace_at_once(self, path: str, target: str) -> bool:
+        """Rename as POSIX does; tell whether the server can do that at all."""
+        extension = "posix-rename@openssh.com"
+        if extension not in self.extensions:
+            return False
+        try:
+            self.call(sftp.CMD_EXTENDED, _text(extension), _text(path), _text(target))
+        except OSError as exc:
+            if exc.errno != errno.EOPNOTSUPP:
+                raise
+            return False
+        return True
 
     def is_full(self, path: str) -> bool:
         """Tell whether the disk of a path is known to have no room for another request."""

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import BaseStorage, Name
 from storages.files import Entry, Source
-from storages.options import UNSET, option
+from storages.options import UNSET, option, positional
 from storages.pool import Pool, shared
 from storages.utils import sdk_missing
 
@@ -51,20 +51,25 @@ def _check_mode(mode: int) -> None:
         raise ValueError("must be a mode such as 0o644")
 
 
+def _check_id(number: int) -> None:
+    if not 0 <= number < 1 << 32:
+        raise ValueError("must be from 0 to 4294967295")
+
+
 class SFTPStorage(BaseStorage):
     """Stores files under a directory of an SSH server.
 
     A file is written under a temporary name next to its own, and renamed when it is whole.
     """
 
-    host: str = option(
+    host: str = positional(
         "SFTP_STORAGE_HOST",
         default=None,
         required=True,
         kw_only=False,
         doc="Name or address of the server.",
     )
-    params: Mapping[str, Any] = option(
+    params: Mapping[str, Any] = positional(
         "SFTP_STORAGE_PARAMS",
         default={},
         secret=_without_secrets,
@@ -75,45 +80,47 @@ class SFTPStorage(BaseStorage):
         "callable that makes a socket. The SSH agent and the keys in ``~/.ssh`` are tried only "
         "where no password and no key is given.",
     )
-    interactive: bool = option(
+    interactive: bool = positional(
         "SFTP_STORAGE_INTERACTIVE",
         default=False,
         kw_only=False,
         doc="Ask for a password where the login is refused and there is a terminal.",
     )
-    file_mode: int | None = option(
+    file_mode: int | None = positional(
         "SFTP_STORAGE_FILE_MODE",
         default=None,
         check=_check_mode,
         kw_only=False,
         doc="Mode of new files, such as 0o644; the server's umask decides where it is not set.",
     )
-    dir_mode: int | None = option(
+    dir_mode: int | None = positional(
         "SFTP_STORAGE_DIR_MODE",
         default=None,
         check=_check_mode,
         kw_only=False,
         doc="Mode of new directories, on every level.",
     )
-    uid: int | None = option(
+    uid: int | None = positional(
         "SFTP_STORAGE_UID",
         default=None,
+        check=_check_id,
         kw_only=False,
         doc="Owner of new files and directories, a number.",
     )
-    gid: int | None = option(
+    gid: int | None = positional(
         "SFTP_STORAGE_GID",
         default=None,
+        check=_check_id,
         kw_only=False,
         doc="Group of new files and directories, a number.",
     )
-    known_host_file: str | Path = option(
+    known_host_file: str | Path = positional(
         "SFTP_KNOWN_HOST_FILE",
         default="~/.ssh/known_hosts",
         kw_only=False,
         doc="File with the keys of known hosts, in OpenSSH's format.",
     )
-    root_path: str = option(
+    root_path: str = positional(
         "SFTP_STORAGE_ROOT",
         default="",
         kw_only=False,
@@ -123,8 +130,6 @@ class SFTPStorage(BaseStorage):
     base_url: str | None = option(
         "SFTP_BASE_URL",
         "MEDIA_URL",
-        default=None,
-        kw_only=False,
         doc="URL under which the files are served.",
     )
     host_key_policy: Literal["reject", "warn", "auto"] = option(
@@ -232,7 +237,13 @@ class SFTPStorage(BaseStorage):
         self._pool.run(lambda session: _remove(session, key))
 
     def _list(self, key: str) -> tuple[list[str], list[str]]:
-        return self._pool.run(lambda session: _listed(session, key))
+        try:
+            return self._pool.run(lambda session: _listed(session, key))
+        except FileNotFoundError:
+            # The first save makes the root, and until then it is empty.
+            if key == self.key("", root=True):
+                return [], []
+            raise
 
     @cached_property
     def _swept(self) -> dict[str, float]:

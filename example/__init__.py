@@ -1,0 +1,1 @@
+"""A photo album whose pictures and static files live in a bucket."""

@@ -1,0 +1,1 @@
+"""The album: a form to add pictures, and a page that shows them."""

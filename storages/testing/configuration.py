@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import permutations, product
 from typing import Any, Final
 from unittest import mock
 
@@ -76,18 +77,23 @@ class ConfigurationContract(RebuiltStorages):
     @item(108)
     def test_changed_setting_reaches_a_storage_made_before(self) -> None:
         storage = type(self.storage)()
-        for name, sample, option in self.sampled_options():
-            for setting in option.settings:
-                with self.subTest(option=name, setting=setting), only(option, setting, sample):
-                    self.assertEqual(getattr(storage, name), sample)
+        for option, *samples in self.sampled_options():
+            for setting, (value, later) in product(option.settings, permutations(samples)):
+                with (
+                    self.subTest(option=option.name, setting=setting),
+                    first_set(option, setting, value, later),
+                ):
+                    self.assertEqual(getattr(storage, option.name), value)
 
     @item(108)
     def test_argument_wins_over_a_setting(self) -> None:
-        for name, sample, option in self.sampled_options():
-            given = not sample if isinstance(sample, bool) else sample * 2
-            storage = type(self.storage)(**{name: given})
-            with self.subTest(option=name), only(option, option.settings[0], sample):
-                self.assertEqual(getattr(storage, name), given)
+        for option, sample, other in self.sampled_options():
+            storage = type(self.storage)(**{option.name: other})
+            with (
+                self.subTest(option=option.name),
+                first_set(option, option.settings[0], sample, sample),
+            ):
+                self.assertEqual(getattr(storage, option.name), other)
 
     @item("108b")
     def test_entry_in_the_setting_storages_makes_the_same_storage(self) -> None:
@@ -179,16 +185,22 @@ class ConfigurationContract(RebuiltStorages):
         self.assertLessEqual(secret, set(canaries), "canaries() needs a value for each")
         yield from canaries.items()
 
-    def sampled_options(self) -> list[tuple[str, Any, Option]]:
-        """Return name, a value other than the default, and option of those with a setting."""
-        found = [
-            (name, sample_of(each), each)
-            for name, each in self.options().items()
+    def sampled_options(self) -> list[tuple[Option, Any, Any]]:
+        """Return the options read from settings, each with two values that it takes."""
+        options = [
+            each
+            for each in self.options().values()
             if each.settings and each.override is UNSET and each.check is None
         ]
-        if not (sampled := [each for each in found if each[1] is not None]):
+        found = [
+            (each, *values)
+            for each in options
+            for values in SAMPLES
+            if all(map(each.accepts, values))
+        ]
+        if not found:
             raise Impossible("no option is read from a setting of its own")
-        return sampled
+        return found
 
 
 class Unwelcome:
@@ -197,6 +209,9 @@ class Unwelcome:
     def __repr__(self) -> str:
         return CANARY
 
+
+#: Pairs of values for options of any type.
+SAMPLES: Final = (("first", "second"), (True, False), (12345, 54321))
 
 #: What code and logs may do to show a storage.
 DESCRIPTIONS: Final[Mapping[str, Callable[[Storage], str]]] = {
@@ -210,18 +225,13 @@ DESCRIPTIONS: Final[Mapping[str, Callable[[Storage], str]]] = {
 }
 
 
-def sample_of(option: Option) -> Any:
-    """Return a value that the option takes and that is not its default, None if none is known."""
-    # An absolute path, or Django puts the script prefix before it in MEDIA_URL.
-    samples = (f"/{CANARY}", not option.default, 12345)
-    return next((each for each in samples if each != option.default and option.accepts(each)), None)
-
-
 @contextmanager
-def only(option: Option, setting: str, value: Any) -> Iterator[None]:
-    """Set one setting of an option, and none before it."""
-    before = option.settings[: option.settings.index(setting)]
-    with override_settings(**nested(dict.fromkeys(before) | {setting: value})):
+def first_set(option: Option, setting: str, value: Any, later: Any) -> Iterator[None]:
+    """Set one setting of an option to a value, those after it to another, and none before it."""
+    place = option.settings.index(setting)
+    before, after = option.settings[:place], option.settings[place + 1 :]
+    values = dict.fromkeys(before) | {setting: value} | dict.fromkeys(after, later)
+    with override_settings(**nested(values)):
         yield
 
 

@@ -13,6 +13,8 @@ from storages.base import BaseStorage
 from storages.options import UNSET, option, positional
 from storages.utils import is_loopback
 
+from . import _s3_logs  # noqa: F401 - keeps secrets out of botocore's logs
+
 MIN_PART = 5 * 1024 * 1024  # bytes (S3 user guide, "Multipart upload limits")
 MAX_EXPIRE = 604_800  # seconds (S3 API reference, "Authenticating requests: query parameters")
 DAY = 86_400  # seconds
@@ -255,6 +257,11 @@ class S3Options(BaseStorage):
             yield (
                 "'access_key' (AWS_ACCESS_KEY_ID) and 'secret_key' (AWS_SECRET_ACCESS_KEY) belong "
                 "together: set both, or neither."
+            )
+        if self.security_token and not any(keys):
+            yield (
+                "'security_token' (AWS_SESSION_TOKEN) belongs to an 'access_key' and a "
+                "'secret_key': set all three, or none."
             )
         if any(keys) and self.session_profile:
             yield (

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from botocore import exceptions as sdk
 from botocore.exceptions import ClientError
+from urllib3.exceptions import HTTPError
 
 _ACL = (
     "The bucket refuses the ACL of 'default_acl' (AWS_DEFAULT_ACL): either its object ownership "
@@ -121,6 +122,8 @@ _CLASSES: tuple[tuple[type[Exception], int, str], ...] = (
     ),
     (sdk.HTTPClientError, errno.ECONNRESET, "The connection to {} broke"),
     (sdk.IncompleteReadError, errno.ECONNRESET, "The connection broke before the end"),
+    # botocore lets those through that come while it reads a body, such as of TLS.
+    (HTTPError, errno.ECONNRESET, "The connection broke"),
 )
 
 

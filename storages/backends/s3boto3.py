@@ -29,6 +29,7 @@ try:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
     from botocore.signers import CloudFrontSigner
+    from urllib3.exceptions import HTTPError
 except ImportError as exc:
     raise sdk_missing("s3", exc) from exc
 
@@ -42,7 +43,7 @@ from ._s3_options import (
     S3Options,
     check_expire,
 )
-from ._s3_upload import upload_in_parts
+from ._s3_upload import content_md5, upload_in_parts
 
 SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in parts
 UPLOAD_WORKERS = 4  # parts on their way at once
@@ -59,12 +60,10 @@ CLOSED = {
     "RestrictPublicBuckets": True,
 }
 DEFAULTS: dict[str, Any] = {"signature_version": "s3v4", "max_pool_connections": POOL_CONNECTIONS}
-#: For services other than AWS, which know no checksums newer than themselves; where the signature
-#: covers the bytes, it guards them instead.
+#: For services other than AWS, which know no checksums newer than MD5.
 COMPATIBLE: dict[str, Any] = {
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
-    "s3": {"payload_signing_enabled": True},
 }
 #: What a client is made of.
 CLIENT_OPTIONS = (
@@ -90,7 +89,7 @@ _signers: SharedClients[CloudFrontSigner] = SharedClients()
 class S3Boto3Storage(S3Options):
     """Files as objects of a bucket."""
 
-    sdk_errors = (ClientError, BotoCoreError)
+    sdk_errors = (ClientError, BotoCoreError, HTTPError)
     volatile: ClassVar[frozenset[str]] = frozenset({"_preloaded"})
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
@@ -116,7 +115,6 @@ class S3Boto3Storage(S3Options):
         style = self.addressing_style or self._default_style()
         compatible = {} if self._is_aws() else COMPATIBLE
         s3 = {
-            **compatible.get("s3", {}),
             **(getattr(given, "s3", None) or {}),
             **({"addressing_style": style} if style else {}),
         }
@@ -181,7 +179,11 @@ class S3Boto3Storage(S3Options):
 
     def _call(self, operation: str, **arguments: Any) -> Any:
         """Send a request about the bucket, which is made first if it is missing and may be."""
-        send = getattr(self.client, operation)
+        client = self.client
+        send = getattr(client, operation)
+        checksums = client.meta.config.request_checksum_calculation
+        if "Body" in arguments and checksums == "when_required":
+            arguments["ContentMD5"] = content_md5(arguments["Body"])
         arguments |= {
             name: each for name, each in self.object_parameters.items() if name in EVERY_REQUEST
         }

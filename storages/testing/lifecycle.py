@@ -115,6 +115,7 @@ class LifeCycleContract(ContractCase):
 
     @item("113b")
     def test_save_after_a_lost_connection_makes_one_file(self) -> None:
+        self.drop_connections()
         self.unique.exists("a.txt")
         self.drop_connections()
         name = self.save("a.txt", b"content", self.unique)

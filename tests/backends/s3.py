@@ -1,0 +1,129 @@
+"""What the tests of the S3 backend share: options for a server, and a look past the backend."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.servers.seaweedfs import SeaweedFS
+
+#: One answer is the last word, and soon.
+IMPATIENT = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=2)
+
+
+def error(code: str, message: str = "what S3 says") -> bytes:
+    """Return the body of an answer of S3's that is an error."""
+    return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+DENIED = error("AccessDenied")
+
+
+def account(server: Any) -> dict[str, Any]:
+    """Return the options that reach a server, its secrets among them."""
+    return {
+        "endpoint_url": server.url,
+        "access_key": server.access_key,
+        "secret_key": server.secret_key,
+        "region_name": server.region,
+    }
+
+
+def client_of(server: Any) -> Any:
+    """Return a client of boto3's own making."""
+    return _client(server.url, server.access_key, server.secret_key, server.region)
+
+
+@functools.cache
+def _client(url: str, access_key: str, secret_key: str, region: str) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        region_name=region,
+        config=Config(max_pool_connections=50),
+    )
+
+
+class RawBucket:
+    """A bucket, or what is under a prefix of it, seen by boto3 alone."""
+
+    def __init__(self, server: Any, bucket: str, prefix: str = "") -> None:
+        self.client = client_of(server)
+        self.bucket = bucket
+        self.prefix = prefix
+
+    def get(self, name: str) -> bytes | None:
+        try:
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)
+        except self.client.exceptions.NoSuchKey:
+            return None
+        with answer["Body"] as body:
+            content: bytes = body.read()
+        return content
+
+    def put(self, name: str, content: bytes, **parameters: Any) -> None:
+        self.client.put_object(
+            Bucket=self.bucket, Key=self.prefix + name, Body=content, **parameters
+        )
+
+    def head(self, name: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.client.head_object(Bucket=self.bucket, Key=self.prefix + name)
+        return answer
+
+    def names(self) -> list[str]:
+        return [key[len(self.prefix) :] for key in self.keys()] + [
+            f"{key[len(self.prefix) :]} (unfinished)" for key, _ in self.uploads()
+        ]
+
+    def keys(self) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self.prefix
+        )
+        return [each["Key"] for page in pages for each in page.get("Contents", ())]
+
+    def uploads(self) -> list[tuple[str, str]]:
+        """Return key and id of each multipart upload that was neither completed nor aborted."""
+        answer = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix)
+        return [(each["Key"], each["UploadId"]) for each in answer.get("Uploads", ())]
+
+    def make(self) -> None:
+        """Make the bucket."""
+        self.client.create_bucket(Bucket=self.bucket)
+
+    def empty(self) -> None:
+        """Remove all there is, unfinished uploads too."""
+        keys = [{"Key": key} for key in self.keys()]
+        for start in range(0, len(keys), 1000):
+            self.client.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": keys[start : start + 1000], "Quiet": True}
+            )
+        for key, upload in self.uploads():
+            self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
+
+    def remove(self) -> None:
+        """Remove the bucket with all in it."""
+        try:
+            self.empty()
+            self.client.delete_bucket(Bucket=self.bucket)
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] != "NoSuchBucket":
+                raise
+
+
+def remove_directories(server: SeaweedFS, bucket: str) -> None:
+    """Remove what SeaweedFS would go on to list: directories whose last file is gone."""
+    answer = client_of(server).list_objects_v2(Bucket=bucket, Delimiter="/")
+    for each in answer.get("CommonPrefixes", ()):
+        path = quote(f"/buckets/{bucket}/{each['Prefix']}")
+        # The filer is SeaweedFS's own protocol, on the fourth of its ports.
+        url = f"http://{server.host}:{server.port + 3}{path}?recursive=true"
+        with urlopen(Request(url, method="DELETE")):
+            pass

@@ -65,8 +65,8 @@ FORMS: list[Any] = [
     {"password": CANARY, "port": CLOSED_PORT},
     {"http": f"http://user:{CANARY}@{CLOSED_HOST}:{CLOSED_PORT}"},
     {"SSECustomerKey": CANARY, "SSECustomerAlgorithm": "AES256"},
-    Opaque(),
     ssl.create_default_context(),
+    Opaque(),
 ]
 
 

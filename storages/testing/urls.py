@@ -149,8 +149,9 @@ class UrlContract(OddNames):
         storage = self.storage
         if not isinstance(storage, Configured):
             return set()
-        secrets = {name for name, each in options_of(type(storage)).items() if each.secret}
-        values = [getattr(storage, name) for name in secrets - self.named_in_urls]
+        options = options_of(type(storage)).values()
+        secrets = [each for each in options if each.secret and each.name not in self.named_in_urls]
+        values = [each.value(storage) for each in secrets]
         texts = {value for value in values if isinstance(value, str)}
         return {each for text in texts for each in (text, urlsplit(text).password) if each}
 

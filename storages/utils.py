@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.utils.encoding import filepath_to_uri
 
 _CONTROLS = re.compile(r"[\x00-\x1f]")
-_DRIVE = re.compile(r"[A-Za-z]:/")
+_DRIVE = re.compile(r"[A-Za-z]:")
 _SHOWN = 120  # characters of a name quoted in an error
 
 # What a compressed file is; as a Content-Encoding it would make clients unpack it (RFC 9110 8.4.1).
@@ -84,9 +84,9 @@ def normalize_name(name: str | os.PathLike[str] | None, *, root: bool = False) -
         text.encode()
     except UnicodeEncodeError as exc:
         raise RefusedName(f"The name {shown(name)} cannot be encoded as UTF-8.") from exc
-    if text.startswith("/") or _DRIVE.match(text):
-        raise RefusedName(f"The name {shown(name)} is absolute: names are relative to the storage.")
     parts = [part for part in text.split("/") if part not in ("", ".")]
+    if text.startswith("/") or (parts and _DRIVE.fullmatch(parts[0])):
+        raise RefusedName(f"The name {shown(name)} is absolute: names are relative to the storage.")
     if ".." in parts:
         raise RefusedName(f"The name {shown(name)} climbs with '..': name the file directly.")
     if not parts and not root:

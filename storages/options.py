@@ -280,7 +280,10 @@ class Configured:
         for name, declared in _collect(cls).items():
             current = inspect.getattr_static(cls, name)
             if not isinstance(current, Option):
-                setattr(cls, name, declared.overridden(current))
+                # What a subclass calls by an alias is the option's own value.
+                setattr(cls, name, declared)
+                target = declared.alias_of or name
+                setattr(cls, target, _collect(cls)[target].overridden(current))
         cls._declared = types.MappingProxyType(_collect(cls))
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -368,14 +371,18 @@ class Configured:
         """Leave out secrets and what `volatile` names: connections are made anew."""
         given, safe = given_options(self), self._safe_options()
         dropped = {name for name in given if safe.get(name, UNSET) is not given[name]}
-        left_out = {"_constructor_args", *self.volatile}
-        state = {name: value for name, value in vars(self).items() if name not in left_out}
-        return state | {"_given": safe, "_dropped": dropped | state.get("_dropped", set())}
+        _, args, kwargs = self.deconstruct()
+        state = {name: value for name, value in vars(self).items() if name not in self.volatile}
+        return state | {
+            "_constructor_args": (args, kwargs),
+            "_given": safe,
+            "_dropped": dropped | state.get("_dropped", set()),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restored = self._configured_like(state) if state["_dropped"] else None
         vars(self).update(state if restored is None else restored)
-        vars(self)["_constructor_args"] = ((), dict(given_options(self)))
+        vars(self)["_constructor_args"] = state["_constructor_args"]
 
     @classmethod
     def _configured_like(cls, state: dict[str, Any]) -> dict[str, Any] | None:
@@ -383,7 +390,9 @@ class Configured:
         for entry in getattr(settings, "STORAGES", {}).values():
             if _imported(entry["BACKEND"]) is cls:
                 configured = cls(**entry.get("OPTIONS", {}))
-                if configured.__getstate__() == state:
+                # One may have been given by position what the other has by keyword.
+                arguments = {"_constructor_args": state["_constructor_args"]}
+                if configured.__getstate__() | arguments == state:
                     return dict(vars(configured))
         return None
 

@@ -1,0 +1,509 @@
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import storages
+from django.test import override_settings
+from django.utils.functional import lazystr
+
+from storages.base import BaseStorage
+from storages.options import UNSET, option, options_of
+
+CANARY = "canary-7d9f"
+
+
+def check_even(value: int) -> None:
+    if value % 2:
+        raise ValueError("must be even")
+
+
+def without_password(value: Any) -> Any:
+    """The text of a URL without its password; nothing of a mapping but its plain names."""
+    if isinstance(value, str):
+        password = urlsplit(value).password
+        return value.replace(f":{password}@", ":@") if password else value
+    return {k: v for k, v in value.items() if k != "password"} or UNSET
+
+
+class Kettle(BaseStorage):
+    """A storage with an option of every kind, which keeps nothing."""
+
+    colour: str | None = option("KETTLE_COLOUR", "OLD.colour", "TINT", env=("KETTLE_TINT",))
+    litres: float = option("KETTLE_LITRES", default=1.5)
+    cups: int = option("KETTLE_CUPS", default=4, check=check_even)
+    name: str = option("KETTLE_NAME", required=True)
+    token: str | None = option("KETTLE_TOKEN", secret=True)
+    server: str | None = option("KETTLE_SERVER", secret=without_password)
+    account: Mapping[str, Any] | None = option("KETTLE_ACCOUNT", secret=without_password)
+    lid: Literal["open", "shut"] = option("KETTLE_LID", default="shut")
+    tags: Sequence[str] = option("KETTLE_TAGS", default=())
+    whistle: Callable[[], str] | None = option("KETTLE_WHISTLE")
+    is_on: bool = option("KETTLE_IS_ON", default=False)
+    tint: str | None = option(alias_of="colour")
+    client: object = option(read=lambda storage: ("client", storage.name))
+
+
+class Green(Kettle):
+    colour = "green"
+
+
+class Painted(Kettle):
+    @property
+    def colour(self) -> str:
+        return f"painted {self.name}"
+
+
+class Mixed:
+    colour = "mixed"
+
+
+class Blended(Mixed, Kettle):
+    pass
+
+
+class Tinted(Kettle):
+    tint = "tinted"
+
+
+class Positional(Kettle):
+    token: str | None = option(secret=True, kw_only=False)
+    acl: str | None = option("KETTLE_ACL", default="private", kw_only=False)
+
+
+class Own(Kettle):
+    """Has a constructor as users write them."""
+
+    def __init__(self, secret: str, size: int = 3) -> None:
+        self.size_given = size
+        super().__init__(token=secret, name="own")
+
+
+class Pooled(Kettle):
+    volatile = frozenset({"pool"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.pool = lambda: "cannot be pickled"
+
+
+# Where a value comes from
+
+
+def test_default_is_the_last_resort():
+    assert Kettle().litres == 1.5
+    assert Kettle().colour is None
+
+
+def test_environment_comes_before_the_default(monkeypatch):
+    monkeypatch.setenv("KETTLE_TINT", "env")
+    assert Kettle().colour == "env"
+    monkeypatch.setenv("KETTLE_TINT", "")
+    assert Kettle().colour is None
+
+
+def test_settings_come_before_the_environment_and_in_their_order(monkeypatch):
+    monkeypatch.setenv("KETTLE_TINT", "env")
+    with override_settings(TINT="third"):
+        assert Kettle().colour == "third"
+        with override_settings(OLD={"colour": "second"}):
+            assert Kettle().colour == "second"
+            with override_settings(KETTLE_COLOUR="first"):
+                assert Kettle().colour == "first"
+
+
+@pytest.mark.parametrize(
+    ("cls", "colour"),
+    [(Green, "green"), (Painted, "painted x"), (Blended, "mixed"), (Tinted, "tinted")],
+)
+def test_subclass_comes_before_the_settings(cls, colour):
+    with override_settings(KETTLE_COLOUR="setting"):
+        assert cls(name="x").colour == colour
+        assert cls(name="x").tint == colour
+
+
+@pytest.mark.parametrize("cls", [Kettle, Green, Painted, Blended, Tinted])
+def test_argument_comes_before_everything(cls, monkeypatch):
+    monkeypatch.setenv("KETTLE_TINT", "env")
+    with override_settings(KETTLE_COLOUR="setting"):
+        assert cls(colour="given").colour == "given"
+        assert cls(tint="given").colour == "given"
+
+
+def test_assignment_counts_as_an_argument_until_it_is_deleted():
+    storage = Kettle(colour="given")
+    storage.colour = "assigned"
+    assert (storage.colour, storage.tint) == ("assigned", "assigned")
+    del storage.colour
+    assert storage.colour is None
+
+
+def test_class_attribute_of_a_subclass_is_seen_on_the_class():
+    assert Green.colour == "green"
+    assert options_of(Kettle)["colour"] is Kettle.colour
+
+
+def test_subclass_of_a_subclass_may_change_its_mind():
+    class Blue(Green):
+        colour = "blue"
+
+    class Unsaid(Green):
+        pass
+
+    assert (Blue().colour, Unsaid().colour, Green().colour) == ("blue", "green", "green")
+
+
+def test_subclass_may_declare_an_option_anew():
+    class Loud(Green):
+        colour: str | None = option("LOUD_COLOUR", default="loud")
+
+    assert Loud().colour == "loud"
+    with override_settings(LOUD_COLOUR="setting", KETTLE_COLOUR="other"):
+        assert Loud().colour == "setting"
+
+
+def test_setting_of_none_is_not_given():
+    with override_settings(KETTLE_COLOUR=None, OLD=None, TINT="third", KETTLE_LITRES=None):
+        assert Kettle().colour == "third"
+        assert Kettle().litres == 1.5
+
+
+def test_setting_that_is_false_is_given():
+    with override_settings(KETTLE_LITRES=0, KETTLE_COLOUR="", TINT="third"):
+        assert Kettle().litres == 0
+        assert Kettle().colour == ""
+
+
+def test_argument_of_none_is_a_value():
+    with override_settings(KETTLE_COLOUR="setting"):
+        assert Kettle(colour=None).colour is None
+
+
+def test_settings_are_read_at_use():
+    storage = Kettle()
+    for colour in ("red", "blue"):
+        with override_settings(KETTLE_COLOUR=colour):
+            assert storage.colour == colour
+    assert storage.colour is None
+
+
+def test_dotted_setting_reaches_into_a_dict():
+    with override_settings(OLD={"colour": "inner"}):
+        assert Kettle().colour == "inner"
+    with override_settings(OLD="no dict"):
+        assert Kettle().colour is None
+
+
+def test_callable_is_called_at_each_use():
+    count = iter(range(3))
+    storage = Kettle(litres=lambda: next(count))
+    assert [storage.litres, storage.litres] == [0, 1]
+    with override_settings(KETTLE_COLOUR=lambda: "called"):
+        assert storage.colour == "called"
+
+
+def test_callable_of_an_option_that_is_one_is_not_called():
+    def whistle() -> str:
+        return "whistle"
+
+    assert Kettle(whistle=whistle).whistle is whistle
+
+
+def test_lazy_text_becomes_text_at_use():
+    with override_settings(KETTLE_COLOUR=lazystr("lazy")):
+        storage = Kettle(name=lazystr("name"))
+        assert (type(storage.name), storage.name) == (str, "name")
+        assert (type(storage.colour), storage.colour) == (str, "lazy")
+
+
+def test_reading_may_give_something_made_of_the_value():
+    storage = Kettle(name="x", client="value")
+    assert storage.client == ("client", "x")
+    assert options_of(Kettle)["client"].value(storage) == "value"
+
+
+# What is refused
+
+
+def test_unknown_option_is_named_with_the_closest():
+    with pytest.raises(ImproperlyConfigured, match=r"Kettle has no option 'color'.*'colour'"):
+        Kettle(color="red")
+
+
+def test_unknown_option_like_no_other_is_named_alone():
+    with pytest.raises(ImproperlyConfigured) as raised:
+        Kettle(zzzzzz=CANARY)
+    assert str(raised.value) == "Kettle has no option 'zzzzzz'."
+
+
+def test_option_and_its_alias_may_not_both_be_given():
+    for arguments in ({"tint": "a", "colour": "b"}, {"colour": "b", "tint": "a"}):
+        with pytest.raises(ImproperlyConfigured, match="'tint' and 'colour' are one option"):
+            Kettle(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("option_name", "value"),
+    [
+        ("colour", 1),
+        ("colour", b"red"),
+        ("litres", "1"),
+        ("litres", True),
+        ("cups", 2.0),
+        ("cups", False),
+        ("cups", "2"),
+        ("account", [("password", CANARY)]),
+        ("lid", "ajar"),
+        ("tags", "abc"),
+        ("tags", 1),
+        ("whistle", "text"),
+        ("is_on", 1),
+        ("is_on", "false"),
+        ("token", object),
+    ],
+)
+def test_value_of_a_wrong_type_is_refused_at_use(option_name, value):
+    storage = Kettle(**{option_name: value})
+    with pytest.raises(ImproperlyConfigured, match=f"'{option_name}'.* must be ") as raised:
+        getattr(storage, option_name)
+    assert CANARY not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("option_name", "value"),
+    [
+        ("litres", 2),
+        ("cups", 2),
+        ("account", {"user": "me"}),
+        ("lid", "open"),
+        ("tags", ["a"]),
+        ("tags", ("a",)),
+        ("is_on", True),
+        ("litres", None),
+    ],
+)
+def test_value_of_the_right_type_is_taken(option_name, value):
+    assert getattr(Kettle(**{option_name: value}), option_name) == value
+
+
+def test_error_names_option_settings_and_environment():
+    with pytest.raises(ImproperlyConfigured) as raised:
+        Kettle(colour=1).colour  # noqa: B018
+    assert str(raised.value) == (
+        "Kettle: the option 'colour' (setting KETTLE_COLOUR or setting OLD.colour or setting TINT "
+        "or environment variable KETTLE_TINT) must be str | None, not int."
+    )
+
+
+def test_check_ends_the_sentence_and_tells_no_value():
+    with override_settings(KETTLE_CUPS=31337), pytest.raises(ImproperlyConfigured) as raised:
+        Kettle().cups  # noqa: B018
+    assert str(raised.value) == "Kettle: the option 'cups' (setting KETTLE_CUPS) must be even"
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("options", [{}, {"name": None}, {"name": lambda: None}])
+def test_missing_option_is_named_with_its_setting_at_use(options):
+    storage = Kettle(**options)
+    with pytest.raises(ImproperlyConfigured, match=r"Kettle needs the option 'name' .*KETTLE_NAME"):
+        storage.name  # noqa: B018
+
+
+def test_too_many_positional_arguments_are_refused():
+    with pytest.raises(ImproperlyConfigured, match="takes at most 0 positional"):
+        Kettle("red")
+    with pytest.raises(ImproperlyConfigured, match="takes at most 2 positional"):
+        Positional("token", "acl", "more")
+
+
+# Positional arguments
+
+
+def test_positional_arguments_are_in_the_order_declared():
+    storage = Positional(CANARY, "public")
+    assert (storage.token, storage.acl) == (CANARY, "public")
+
+
+def test_positional_none_is_not_given():
+    with override_settings(KETTLE_ACL="setting"):
+        assert Positional(None, None).acl == "setting"
+        assert Positional(acl=None).acl == "setting"
+    assert Positional(None, "public").acl == "public"
+
+
+def test_argument_given_twice_is_refused():
+    with pytest.raises(ImproperlyConfigured, match="got 'acl' twice"):
+        Positional(None, "public", acl="private")
+
+
+# Descriptions
+
+
+def test_deconstruction_gives_path_and_arguments_given():
+    assert Kettle().deconstruct() == ("tests.test_options.Kettle", [], {})
+    path, args, options = Kettle(colour="red", litres=2).deconstruct()
+    assert (path, args, options) == (
+        "tests.test_options.Kettle",
+        [],
+        {"colour": "red", "litres": 2},
+    )
+
+
+def test_deconstruction_leaves_secrets_out():
+    storage = Kettle(
+        name="x",
+        token=CANARY,
+        server=f"ftp://me:{CANARY}@host",
+        account={"user": "me", "password": CANARY},
+    )
+    assert storage.deconstruct()[2] == {
+        "name": "x",
+        "server": "ftp://me:@host",
+        "account": {"user": "me"},
+    }
+    assert Kettle(account={"password": CANARY}).deconstruct()[2] == {}
+
+
+def test_deconstruction_leaves_secrets_out_of_positional_arguments():
+    assert Positional(CANARY, "public").deconstruct()[1] == [None, "public"]
+    assert Positional(CANARY).deconstruct()[1] == []
+
+
+def test_deconstruction_leaves_secrets_out_of_a_constructor_of_ones_own():
+    for storage in (Own(CANARY), Own(secret=CANARY), Own(CANARY, 5)):
+        assert CANARY not in str(storage.deconstruct())
+    assert Own(CANARY, size=5).deconstruct()[2] == {"size": 5}
+
+
+@pytest.mark.parametrize("value", [lambda: CANARY, object()])
+def test_deconstruction_leaves_out_secrets_that_are_no_text(value):
+    assert Kettle(token=value, server=value).deconstruct()[2] == {}
+
+
+def test_representation_masks_secrets():
+    storage = Kettle(name="x", token=CANARY, server=f"ftp://me:{CANARY}@host")
+    assert repr(storage) == "Kettle(name='x', token=…, server='ftp://me:@host')"
+    assert str(storage) == repr(storage)
+
+
+def test_representation_masks_what_a_constructor_of_ones_own_passed_on():
+    assert repr(Own(CANARY)) == "Own(token=…, name='own')"
+
+
+def test_options_of_a_class_are_in_order_with_base_classes_first():
+    names = list(options_of(Kettle))
+    assert names.index("location") < names.index("colour") < names.index("litres")
+    assert list(options_of(Green)) == names
+
+
+# Pickles and copies
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"token": CANARY},
+        {"server": f"ftp://me:{CANARY}@host"},
+        {"account": {"user": "me", "password": CANARY}},
+    ],
+)
+def test_pickle_holds_no_secret_and_using_one_that_is_gone_says_what_to_do(secret):
+    ((name, _),) = secret.items()
+    pickled = pickle.dumps(Kettle(name="x", **secret))
+    assert CANARY.encode() not in pickled
+    restored = pickle.loads(pickled)
+    assert restored.name == "x"
+    with pytest.raises(
+        ImproperlyConfigured, match=f"'{name}'.*not pickled: set it in your settings"
+    ):
+        getattr(restored, name)
+
+
+def test_pickled_secret_comes_from_its_setting():
+    restored = pickle.loads(pickle.dumps(Kettle(token=CANARY)))
+    with override_settings(KETTLE_TOKEN="from settings"):
+        assert restored.token == "from settings"
+
+
+def test_pickled_secret_comes_from_the_entry_it_was_made_of():
+    def entry(**options: str) -> dict[str, Any]:
+        return {"BACKEND": "tests.test_options.Kettle", "OPTIONS": options}
+
+    with override_settings(
+        STORAGES={
+            "one": entry(name="one", token="first"),
+            "two": entry(name="two", token="second"),
+            "three": {"BACKEND": "no.such.module"},
+            "four": {"BACKEND": "tests.test_options.Green"},
+        }
+    ):
+        restored = pickle.loads(pickle.dumps(storages["two"]))
+        assert (restored.name, restored.token) == ("two", "second")
+        assert pickle.loads(pickle.dumps(restored)).token == "second"
+        assert restored.deconstruct() == storages["two"].deconstruct()
+        other = pickle.loads(pickle.dumps(Kettle(name="other", token=CANARY)))
+    with pytest.raises(ImproperlyConfigured, match="not pickled"):
+        other.token  # noqa: B018
+
+
+def test_pickle_of_a_restored_storage_still_knows_what_it_lacks():
+    again = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(Kettle(token=CANARY)))))
+    with pytest.raises(ImproperlyConfigured, match="not pickled"):
+        again.token  # noqa: B018
+    again.token = "assigned"
+    assert again.token == "assigned"
+    assert Kettle().token is None
+
+
+def test_pickled_storage_deconstructs_as_before_without_its_secrets():
+    storage = Kettle(name="x", token=CANARY, litres=2)
+    restored = pickle.loads(pickle.dumps(storage))
+    assert restored.deconstruct() == storage.deconstruct()
+
+
+@pytest.mark.parametrize("storage", [Own(CANARY, 5), Own(CANARY), Positional(CANARY, "public")])
+def test_pickled_storage_deconstructs_as_its_own_constructor_takes_it(storage):
+    restored = pickle.loads(pickle.dumps(storage))
+    assert restored.deconstruct() == storage.deconstruct()
+
+
+def test_pickled_secret_of_a_constructor_of_ones_own_comes_from_its_entry():
+    entry = {"BACKEND": "tests.test_options.Own", "OPTIONS": {"secret": CANARY, "size": 5}}
+    with override_settings(STORAGES={"own": entry}):
+        assert pickle.loads(pickle.dumps(Own(CANARY, 5))).token == CANARY
+
+
+def test_pickled_storage_without_secrets_is_the_same():
+    restored = pickle.loads(pickle.dumps(Kettle(name="x", colour="red", tags=["a"])))
+    assert (restored.name, restored.colour, restored.tags) == ("x", "red", ["a"])
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy])
+def test_copy_keeps_secrets_and_parts_from_its_original(make):
+    storage = Kettle(name="x", token=CANARY)
+    copied = make(storage)
+    copied.name = "copy"
+    assert (copied.token, storage.name, copied.name) == (CANARY, "x", "copy")
+
+
+@pytest.mark.parametrize(
+    "make", [copy.copy, copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))]
+)
+def test_volatile_attributes_are_left_behind(make):
+    storage = Pooled(name="x")
+    assert "pool" not in vars(make(storage))
+    assert storage.pool() == "cannot be pickled"
+
+
+# What a backend may add
+
+
+def test_plain_storage_contradicts_nothing_and_is_not_insecure():
+    storage = Kettle(name="x")
+    assert list(storage.contradictions()) == []
+    assert list(storage.insecurities()) == []

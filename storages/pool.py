@@ -145,6 +145,9 @@ class Pool(Generic[Connection]):
         with self._changed:
             idle, self._idle = self._idle, []
             self._leased = dict.fromkeys(self._leased, False)
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
         self._close(idle)
 
     def _reserve(self) -> tuple[Connection, float] | None:

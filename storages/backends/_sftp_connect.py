@@ -142,8 +142,8 @@ class Connector:
         return isinstance(exc, OSError) and not isinstance(exc, (ConnectionError, TimeoutError))
 
     def close(self, session: Session) -> None:
-        """Close session and transport."""
-        session.channel.get_transport().close()
+        """Close session and transport, and the connection to the user's agent if there is one."""
+        session.client.close()
 
     def abandon(self, session: Session) -> None:
         """Close this process's descriptor alone."""
@@ -219,8 +219,7 @@ class Connector:
         channel = transport.open_session(window_size=BUFFER, timeout=self.timeout)
         channel.settimeout(self.timeout)
         channel.invoke_subsystem("sftp")
-        # The transport outlives the client, which would close it when it is collected.
-        return Session(channel)
+        return Session(client, channel)
 
     @contextmanager
     def _errors(self, client: paramiko.SSHClient) -> Iterator[None]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
-from paramiko import Channel, SSHException, sftp
+from paramiko import Channel, SSHClient, SSHException, sftp
 
 from storages.files import Source
 from storages.utils import shown
@@ -24,7 +24,7 @@ from storages.utils import shown
 # it has to fit in one packet of SSH, or the rest costs another.
 REQUEST_SIZE = 32 * 1024 - 256
 WINDOW = 64  # requests on their way
-FIRST_WINDOW = 8  # requests a reader begins with, so that a look at a file's head stays cheap
+FIRST_WINDOW = 8  # requests a reader begins with, to look at the head of a file for little
 MOST = 1 << 24  # bytes of a reply; more is no SFTP
 CREATE_NEW = sftp.SFTP_FLAG_WRITE | sftp.SFTP_FLAG_CREATE | sftp.SFTP_FLAG_EXCL
 
@@ -145,7 +145,8 @@ class Session:
     the server refuses, `LostError` where the connection broke, TimeoutError where it is silent.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, client: SSHClient, channel: Channel) -> None:
+        self.client = client
         self.channel = channel
         self.pending = 0
         self._number = 0
@@ -395,7 +396,7 @@ class Download:
         self._position = self._next = start
         self._end = end
         self._lease = lease
-        self._window = FIRST_WINDOW
+        self._window = FIRST_WINDOW // 2
         # Positions and sizes of what was asked for by request, and what came by position.
         self._asked: dict[int, tuple[int, int]] = {}
         self._pieces: dict[int, bytes] = {}
@@ -429,12 +430,12 @@ class Download:
     def _ask_ahead(self) -> None:
         if len(self._asked) > self._window // 2:
             return
+        self._window = min(WINDOW, 2 * self._window)
         while len(self._asked) < self._window and self._next < self._end:
             size = min(REQUEST_SIZE, self._end - self._next)
             self._ask(self._next, size)
             self._next += size
         self._session.flush()
-        self._window = min(WINDOW, 2 * self._window)
 
     def _ask(self, start: int, size: int) -> None:
         place = struct.pack(">QI", start, size)

@@ -16,6 +16,7 @@ from ._sftp_session import CREATE_NEW, NOTHING, Attributes, LostError, Session
 STALE = 3600  # seconds after the last write to a temporary file that nobody renamed
 SWEPT = 1000  # entries of a directory that are looked at for such files
 TEMPORARY = ".part"
+RENAMES = 3  # tries where a file that others delete is in the way
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,12 @@ class Upload:
             return
         self._was_tried = True
         try:
-            (session.replace if self._overwrite else session.rename)(temporary, self._path)
+            self._rename(session, temporary)
         except LostError:
             raise
-        except OSError as exc:
+        except OSError:
             with suppress(OSError):
                 session.remove(temporary)
-            self._explain(session, exc)
             raise
 
     def sweep(self, session: Session) -> None:
@@ -138,8 +138,22 @@ class Upload:
         if is_full:
             raise OSError(errno.ENOSPC, "The server's disk is full: make room on it") from exc
 
-    def _explain(self, session: Session, exc: OSError) -> None:
-        """Raise another error for a refused renaming where there is a better one."""
+    def _rename(self, session: Session, temporary: str) -> None:
+        rename = session.replace if self._overwrite else session.rename
+        for _ in range(RENAMES - 1):
+            try:
+                rename(temporary, self._path)
+            except OSError as exc:
+                if exc.errno != errno.EIO:
+                    raise
+                self._check_taken(session, exc)
+                # What stood in the way is gone by now.
+            else:
+                return
+        rename(temporary, self._path)
+
+    def _check_taken(self, session: Session, exc: OSError) -> None:
+        """Raise what a failed renaming means where something has the name."""
         # The protocol has no word for "is there already" here either.
         found = _found(session, self._path)
         if found is not None and not self._overwrite:

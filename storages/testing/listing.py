@@ -12,7 +12,7 @@ from typing import Final
 from django.core.files.storage import Storage
 
 from .case import Impossible, item
-from .names import COMMANDS, PUNCTUATION, SCRIPTS, OddNames
+from .names import COMMANDS, PUNCTUATION, SCRIPTS, OddNames, in_directories
 
 MANY: Final = 2500  # files in one directory: more than two pages of any service
 PLANTERS: Final = 8  # threads
@@ -148,12 +148,14 @@ class ListingContract(OddNames):
     @item(96)
     def test_odd_names_are_listed_as_they_were_saved(self) -> None:
         table = {**PUNCTUATION, **SCRIPTS, **COMMANDS}
-        names = [name for label, name in table.items() if self.takes(label, name)]
-        for name in names:
+        files = [name for label, name in table.items() if self.takes(label, name)]
+        inside = [name for label, name in in_directories(table).items() if self.takes(label, name)]
+        for name in files:
             self.save(f"files/{name}")
-            self.save(f"directories/{name}/a.txt")
-        self.assert_lists("files", [], names)
-        self.assert_lists("directories", names, [])
+        for name in inside:
+            self.save(f"directories/{name}")
+        self.assert_lists("files", [], files)
+        self.assert_lists("directories", [name.removesuffix("/x.txt") for name in inside], [])
 
     @item(97)
     def test_dangling_links_and_pipes_do_not_break_listings(self) -> None:

@@ -94,7 +94,8 @@ OPTIONAL: Final = frozenset({"path", "get_accessed_time", "get_created_time"})
 class OddNames(ContractCase):
     """Calls a check with odd names, but for those that a service refuses as declared."""
 
-    #: What a name cannot hold, as labelled in `PUNCTUATION` and `SCRIPTS` or as text, to why.
+    #: What a name cannot hold, to why: text, or a label of `PUNCTUATION`, `SCRIPTS` or
+    #: `in_directories`.
     refused_characters: ClassVar[Mapping[str, str]] = {}
 
     def for_each_name(
@@ -137,8 +138,7 @@ class NameContract(OddNames):
 
     @item(61)
     def test_punctuation_in_directory_names_survives_every_method(self) -> None:
-        inside = {label: f"{name}/x.txt" for label, name in PUNCTUATION.items()}
-        self.for_each_name("61", inside, self.assert_round_trip)
+        self.for_each_name("61", in_directories(PUNCTUATION), self.assert_round_trip)
 
     @item(62)
     def test_letters_of_every_script_survive_every_method(self) -> None:
@@ -381,6 +381,11 @@ class NameContract(OddNames):
                     errors.append(raised.exception)
         self.assertEqual(list(self.raw().names()), [])
         return errors
+
+
+def in_directories(names: Mapping[str, str]) -> dict[str, str]:
+    """Return names of files in directories of these names, as "leading dot of a directory"."""
+    return {f"{label} of a directory": f"{name}/x.txt" for label, name in names.items()}
 
 
 def name_of_length(characters: int) -> str:

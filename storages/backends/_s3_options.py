@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from boto3.s3.transfer import S3Transfer, TransferConfig
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 
 from storages.base import BaseStorage
 from storages.options import UNSET, option, positional
@@ -79,9 +81,29 @@ def _check_domain(domain: str | Literal[False]) -> None:
         raise ValueError("must be a host name without http:// or https://.")
 
 
+def _check_style(style: str) -> None:
+    if style not in {"virtual", "path", "auto"}:
+        raise ValueError("must be 'virtual', 'path' or 'auto'.")
+
+
 def _check_protocol(protocol: str) -> None:
     if protocol not in {"http:", "https:"}:
         raise ValueError("must be 'http:' or 'https:'.")
+
+
+def _check_config(config: Config | Mapping[str, Any]) -> None:
+    try:
+        if not isinstance(config, Config):
+            Config(**config)
+    except (TypeError, BotoCoreError) as exc:
+        raise ValueError(f"is refused by boto3: {exc}") from exc
+
+
+def query_name(parameter: str) -> str:
+    """Turn boto3's ``ResponseContentType`` into S3's ``response-content-type``."""
+    if not parameter.startswith("Response"):
+        return parameter
+    return re.sub("(?<!^)(?=[A-Z])", "-", parameter).lower()
 
 
 def _without_key(parameters: Any) -> Any:
@@ -205,13 +227,15 @@ class S3Options(BaseStorage):
         "AWS_S3_PROXIES", secret=_without_password, doc="Proxy URLs by scheme."
     )
     addressing_style: str | None = option(
-        "AWS_S3_ADDRESSING_STYLE", doc="``virtual``, ``path`` or ``auto``."
+        "AWS_S3_ADDRESSING_STYLE", check=_check_style, doc="``virtual``, ``path`` or ``auto``."
     )
     signature_version: str | None = option(
         "AWS_S3_SIGNATURE_VERSION", doc="Signature version; ``s3v4`` unless set."
     )
     client_config: Config | Mapping[str, Any] | None = option(
-        "AWS_S3_CLIENT_CONFIG", doc="A ``botocore.config.Config``; the options above win over it."
+        "AWS_S3_CLIENT_CONFIG",
+        check=_check_config,
+        doc="A ``botocore.config.Config``, or a dict of what it takes; the options above win.",
     )
     transfer_config: TransferConfig | None = option(
         "AWS_S3_TRANSFER_CONFIG",
@@ -285,6 +309,7 @@ class S3Options(BaseStorage):
         if self.custom_domain and (not self.secure_urls or self.url_protocol == "http:"):
             yield "URLs are http: set 'secure_urls' (AWS_S3_SECURE_URLS) and 'url_protocol'."
         acls = {self.default_acl, self.bucket_acl, self.object_parameters.get("ACL")}
+        acls |= {each for name, each in self.headers.items() if name.lower() == "x-amz-acl"}
         if acls & PUBLIC_ACLS:
             yield "everyone may read the files: unset 'default_acl' (AWS_DEFAULT_ACL)."
         if self.querystring_auth and self.querystring_expire > DAY:

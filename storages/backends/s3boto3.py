@@ -42,6 +42,7 @@ from ._s3_options import (
     UPLOAD_PARAMETERS,
     S3Options,
     check_expire,
+    query_name,
 )
 from ._s3_upload import content_md5, upload_in_parts
 
@@ -65,8 +66,9 @@ COMPATIBLE: dict[str, Any] = {
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
 }
-#: What a client is made of.
+#: What a client is made of; the charset is read for its check alone.
 CLIENT_OPTIONS = (
+    "file_name_charset",
     "access_key",
     "secret_key",
     "security_token",
@@ -444,7 +446,7 @@ class S3Boto3Storage(S3Options):
         key = self.key(name) + ("/" if name.endswith("/") else "")
         url = public_url(f"{protocol}//{self.custom_domain}", key)
         if parameters:
-            url += "?" + urlencode({_query_name(each): parameters[each] for each in parameters})
+            url += "?" + urlencode({query_name(each): parameters[each] for each in parameters})
         signer = self._signer() if self.querystring_auth else None
         if signer is None:
             return url
@@ -485,10 +487,3 @@ def _entry(answer: dict[str, Any], size: int) -> Entry:
         etag=answer.get("ETag"),
         encoding="gzip" if "gzip" in encodings else None,
     )
-
-
-def _query_name(parameter: str) -> str:
-    """Turn boto3's ``ResponseContentType`` into S3's ``response-content-type``."""
-    if not parameter.startswith("Response"):
-        return parameter
-    return re.sub("(?<!^)(?=[A-Z])", "-", parameter).lower()

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from tests.backends.s3 import Site
 from tests.servers.moto import Moto
 from tests.servers.process import Server
 from tests.servers.seaweedfs import SeaweedFS
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this machine's authorities and accounts out of the tests."""
+    for name in os.environ:
+        if name.startswith("AWS_") or name.endswith("_CA_BUNDLE"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 def running(server: Server) -> Iterator[Server]:
@@ -27,3 +40,17 @@ def seaweedfs() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Server]:
     yield from running(Moto())
+
+
+@pytest.fixture
+def weed(seaweedfs: Server) -> Iterator[Site]:
+    """A bucket on SeaweedFS."""
+    with Site(seaweedfs) as site:
+        yield site
+
+
+@pytest.fixture
+def site(moto: Server) -> Iterator[Site]:
+    """A bucket on moto."""
+    with Site(moto) as site:
+        yield site

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import ssl
+import uuid
+from typing import Any, Self
 from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.request import Request as URLRequest
+from urllib.request import urlopen
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from storages.backends.s3boto3 import S3Boto3Storage
+from tests.servers.http import HTTPProxy, Request
 from tests.servers.seaweedfs import SeaweedFS
 
 #: One answer is the last word, and soon.
@@ -118,6 +123,46 @@ class RawBucket:
                 raise
 
 
+class Site:
+    """A bucket of one test's own, and the proxy through which its storages reach it."""
+
+    def __init__(self, server: Any, tls: ssl.SSLContext | None = None) -> None:
+        self.server = server
+        self.raw = RawBucket(server, f"test-{uuid.uuid4().hex}")
+        self.front = HTTPProxy(*server.address, tls=tls)
+
+    def __enter__(self) -> Self:
+        self.raw.make()
+        self.front.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.front.close()
+        self.raw.remove()
+
+    def storage(self, **options: Any) -> S3Boto3Storage:
+        """Return a storage on the bucket."""
+        return S3Boto3Storage(**self.options(**options))
+
+    def options(self, **options: Any) -> dict[str, Any]:
+        """Return the options of a storage on the bucket; those given win."""
+        ours = {"bucket_name": self.raw.bucket, "endpoint_url": self.front.url}
+        return {**account(self.server), **ours, **options}
+
+    def sent(self, method: str = "", query: str = "") -> list[Request]:
+        """Return the requests so far, of one method, and whose query holds a text."""
+        return [
+            each
+            for each in self.front.requests
+            if method in {"", each.method} and query in each.target.partition("?")[2]
+        ]
+
+    def only(self, method: str = "", query: str = "") -> Request:
+        """Return the one request there was."""
+        (request,) = self.sent(method, query)
+        return request
+
+
 def remove_directories(server: SeaweedFS, bucket: str) -> None:
     """Remove what SeaweedFS would go on to list: directories whose last file is gone."""
     answer = client_of(server).list_objects_v2(Bucket=bucket, Delimiter="/")
@@ -125,5 +170,5 @@ def remove_directories(server: SeaweedFS, bucket: str) -> None:
         path = quote(f"/buckets/{bucket}/{each['Prefix']}")
         # The filer is SeaweedFS's own protocol, on the fourth of its ports.
         url = f"http://{server.host}:{server.port + 3}{path}?recursive=true"
-        with urlopen(Request(url, method="DELETE")):
+        with urlopen(URLRequest(url, method="DELETE")):
             pass

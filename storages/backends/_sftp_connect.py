@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +20,11 @@ from django.core.exceptions import ImproperlyConfigured
 from paramiko.hostkeys import InvalidHostKey
 from paramiko.ssh_exception import IncompatiblePeer
 
-from ._sftp_session import LostError, Session
+from ._sftp_messages import LostError
+from ._sftp_session import Session
 
 QUIET = 15  # seconds a session may be idle before it is asked whether it still works
-BUFFER = 2 * 1024 * 1024  # bytes the server may send ahead of what is read
+PROBE = 5  # seconds at most for an answer then
 
 # Ways to log in that make the keys of whoever runs this process nobody's business.
 _GIVEN = ("password", "pkey", "key_filename")
@@ -128,14 +129,12 @@ class Connector:
 
     def check(self, session: Session, idle: float) -> bool:
         """Tell whether a session works; one that was idle for long is asked."""
-        if not session.usable:
-            return False
-        if idle > QUIET:
-            try:
+        if session.usable and idle > QUIET:
+            session.channel.settimeout(min(PROBE, self.timeout))
+            with suppress(OSError):
                 session.lookup(".")
-            except OSError:
-                return session.usable
-        return True
+            session.channel.settimeout(self.timeout)
+        return session.usable
 
     def survives(self, exc: BaseException) -> bool:
         """Tell whether the server just said no."""
@@ -216,7 +215,7 @@ class Connector:
     def _start(self, client: paramiko.SSHClient) -> Session:
         transport = client.get_transport()
         assert transport is not None
-        channel = transport.open_session(window_size=BUFFER, timeout=self.timeout)
+        channel = transport.open_session(timeout=self.timeout)
         channel.settimeout(self.timeout)
         channel.invoke_subsystem("sftp")
         return Session(client, channel)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from storages.files import Source
 
-from ._sftp_session import CREATE_NEW, NOTHING, Attributes, LostError, Session
+from ._sftp_messages import NOTHING, Attributes, LostError
+from ._sftp_session import CREATE_NEW, Session
 
 STALE = 3600  # seconds after the last write to a temporary file that nobody renamed
 SWEPT = 1000  # entries of a directory that are looked at for such files
@@ -34,6 +35,10 @@ class Rights:
         if (uid is None) != (gid is None):
             found = describe()
             uid, gid = found.uid if uid is None else uid, found.gid if gid is None else gid
+            if uid is None or gid is None:
+                raise OSError(
+                    errno.EOPNOTSUPP, "The server tells no owner: set both 'uid' and 'gid'"
+                )
         return Attributes(uid=uid, gid=gid)
 
 
@@ -102,6 +107,8 @@ class Upload:
         try:
             return session.open(self._temporaries[-1], CREATE_NEW, private)
         except FileNotFoundError:
+            if not self.directory:
+                raise
             self._make_directories(session, self.directory)
             return session.open(self._temporaries[-1], CREATE_NEW, private)
 
@@ -110,7 +117,9 @@ class Upload:
         try:
             session.make_directory(path, Attributes(mode=mode))
         except FileNotFoundError:
-            self._make_directories(session, posixpath.dirname(path))
+            if (parent := posixpath.dirname(path)) in ("", path):
+                raise
+            self._make_directories(session, parent)
             self._make_directories(session, path)
         except OSError:
             # The protocol has no word for "is there already", perhaps made a moment ago.

@@ -15,6 +15,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
+from storages.backends._sftp_connect import Connector
 from storages.backends.sftpstorage import SFTPStorage
 from tests.backends.sftp import RawDirectory, options, running
 from tests.servers.asyncssh_server import AsyncSSH, Quirks
@@ -331,6 +332,24 @@ def test_session_the_server_does_not_allow_is_an_error() -> None:
     for server in running(OpenSSH({"MaxSessions": "0"})):
         with pytest.raises(ConnectionResetError):
             SFTPStorage(**options(server)).exists("a")
+
+
+def test_connection_idle_for_long_is_asked_before_its_use(server: SSHServer, proxy: Proxy) -> None:
+    given = options(server, proxy)
+    connector = Connector(
+        given["host"],
+        given["params"],
+        interactive=False,
+        policy="reject",
+        known_hosts=given["known_host_file"],
+        timeout=0.5,
+    )
+    session = connector.connect()
+    assert connector.check(session, idle=3600)
+    proxy.silence()
+    assert connector.check(session, idle=0)
+    assert not connector.check(session, idle=3600)
+    connector.close(session)
 
 
 def test_threads_share_no_more_connections_than_allowed(

@@ -1,0 +1,123 @@
+"""What SFTP version 3 says: attributes, replies and refusals (draft-ietf-secsh-filexfer-02)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from paramiko import sftp
+
+from storages.utils import shown
+
+_END = struct.pack(">I", sftp.SFTP_EOF)
+_ERRNO = {
+    sftp.SFTP_NO_SUCH_FILE: (errno.ENOENT, os.strerror(errno.ENOENT)),
+    sftp.SFTP_PERMISSION_DENIED: (
+        errno.EACCES,
+        "Permission denied: the server's account needs rights on this name and its directory",
+    ),
+    sftp.SFTP_OP_UNSUPPORTED: (errno.EOPNOTSUPP, "The server does not offer this operation"),
+}
+
+
+class LostError(ConnectionResetError):
+    """The connection broke; the request may or may not have been carried out."""
+
+
+class Attributes(NamedTuple):
+    """What the protocol tells of a file; times in seconds since 1970, None is not told."""
+
+    size: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    mode: int | None = None
+    accessed: int | None = None
+    modified: int | None = None
+
+    @property
+    def is_directory(self) -> bool:
+        """Tell whether this is a directory."""
+        return stat.S_ISDIR(self.mode or 0)
+
+    @property
+    def is_link(self) -> bool:
+        """Tell whether this is a symbolic link."""
+        return stat.S_ISLNK(self.mode or 0)
+
+    def pack(self) -> bytes:
+        """Return owner and mode as a request carries them; the owner is both ids or neither."""
+        owner = b"" if self.uid is None else struct.pack(">II", self.uid, self.gid)
+        mode = b"" if self.mode is None else struct.pack(">I", self.mode)
+        flags = (2 if owner else 0) | (4 if mode else 0)
+        return struct.pack(">I", flags) + owner + mode
+
+
+NOTHING = Attributes()
+
+
+class Reply:
+    """One answer of the server, read from its start to its end."""
+
+    def __init__(self, packet: bytes) -> None:
+        self.kind, self.number = struct.unpack_from(">BI", packet)
+        self._packet = packet
+        self._position = 5
+
+    @property
+    def is_read(self) -> bool:
+        return self._position >= len(self._packet)
+
+    @property
+    def is_end(self) -> bool:
+        """Tell whether this says that the file or directory has nothing more."""
+        return self.kind == sftp.CMD_STATUS and self._packet[5:9] == _END
+
+    def integer(self, form: str = "I") -> int:
+        value: int
+        try:
+            (value,) = struct.unpack_from(f">{form}", self._packet, self._position)
+        except struct.error as exc:
+            raise OSError(errno.EBADMSG, "The server's reply is cut short") from exc
+        self._position += struct.calcsize(form)
+        return value
+
+    def text(self) -> bytes:
+        size = self.integer()
+        start = self._position
+        self._position += size
+        return self._packet[start : self._position]
+
+    def attributes(self) -> Attributes:
+        flags = self.integer()
+        size = self.integer("Q") if flags & 1 else None
+        uid, gid = (self.integer(), self.integer()) if flags & 2 else (None, None)
+        mode = self.integer() if flags & 4 else None
+        accessed, modified = (self.integer(), self.integer()) if flags & 8 else (None, None)
+        if flags & 0x80000000:
+            for _ in range(2 * self.integer()):
+                self.text()
+        return Attributes(size, uid, gid, mode, accessed, modified)
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of the extensions a server offers, each followed by its data."""
+        while not self.is_read:
+            yield self.text().decode(errors="replace")
+            self.text()
+
+    def checked(self) -> Reply:
+        """Return the reply, unless it is a refusal: that is raised as an OSError with errno."""
+        if self.kind != sftp.CMD_STATUS:
+            return self
+        status, reason = self.integer(), self.text().decode(errors="replace")
+        if status == sftp.SFTP_OK:
+            return self
+        raise OSError(*_ERRNO.get(status, (errno.EIO, f"The server says {shown(reason)}")))
+
+
+def text(value: str | bytes) -> bytes:
+    data = value.encode() if isinstance(value, str) else value
+    return struct.pack(">I", len(data)) + data

@@ -1,0 +1,148 @@
+"""The options of the SFTP backend, and what of them cannot or should not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any, Literal
+
+from paramiko import SSHClient
+
+from storages.base import BaseStorage
+from storages.options import UNSET, option, positional
+
+_SECRETS = frozenset({"password", "passphrase", "pkey", "sock", "auth_strategy"})
+_PARAMS = frozenset(signature(SSHClient.connect).parameters) - {"self", "hostname"}
+
+
+def _without_secrets(params: Mapping[str, Any]) -> Any:
+    safe = {name: value for name, value in params.items() if name not in _SECRETS}
+    return params if len(safe) == len(params) else safe or UNSET
+
+
+def _check_params(params: Mapping[str, Any]) -> None:
+    if unknown := sorted(params.keys() - _PARAMS):
+        raise ValueError(f"must not have {unknown[0]!r}: paramiko's connect() does not take it")
+
+
+def _check_mode(mode: int) -> None:
+    if not 0 <= mode <= 0o7777:
+        raise ValueError("must be a mode such as 0o644")
+
+
+def _check_id(number: int) -> None:
+    if not 0 <= number < 1 << 32:
+        raise ValueError("must be from 0 to 4294967295")
+
+
+class SFTPOptions(BaseStorage):
+    """The options of `SFTPStorage`."""
+
+    host: str = positional(
+        "SFTP_STORAGE_HOST",
+        default=None,
+        required=True,
+        kw_only=False,
+        doc="Name or address of the server.",
+    )
+    params: Mapping[str, Any] = positional(
+        "SFTP_STORAGE_PARAMS",
+        default={},
+        secret=_without_secrets,
+        check=_check_params,
+        kw_only=False,
+        doc="Arguments of paramiko's ``SSHClient.connect()`` but the host: ``port``, ``username``, "
+        "``password``, ``key_filename``, ``pkey``, ``passphrase`` and so on. ``sock`` may be a "
+        "callable that makes a socket. The SSH agent and the keys in ``~/.ssh`` are tried only "
+        "where no password and no key is given.",
+    )
+    interactive: bool = positional(
+        "SFTP_STORAGE_INTERACTIVE",
+        default=False,
+        kw_only=False,
+        doc="Ask for a password where the login is refused and there is a terminal.",
+    )
+    file_mode: int | None = positional(
+        "SFTP_STORAGE_FILE_MODE",
+        default=None,
+        check=_check_mode,
+        kw_only=False,
+        doc="Mode of new files, such as 0o644; the server's umask decides where it is not set.",
+    )
+    dir_mode: int | None = positional(
+        "SFTP_STORAGE_DIR_MODE",
+        default=None,
+        check=_check_mode,
+        kw_only=False,
+        doc="Mode of new directories, on every level.",
+    )
+    uid: int | None = positional(
+        "SFTP_STORAGE_UID",
+        default=None,
+        check=_check_id,
+        kw_only=False,
+        doc="Owner of new files and directories, a number.",
+    )
+    gid: int | None = positional(
+        "SFTP_STORAGE_GID",
+        default=None,
+        check=_check_id,
+        kw_only=False,
+        doc="Group of new files and directories, a number.",
+    )
+    known_host_file: str | Path = positional(
+        "SFTP_KNOWN_HOST_FILE",
+        default="~/.ssh/known_hosts",
+        kw_only=False,
+        doc="File with the keys of known hosts, in OpenSSH's format.",
+    )
+    root_path: str = positional(
+        "SFTP_STORAGE_ROOT",
+        default="",
+        kw_only=False,
+        doc="Directory of all files, absolute or relative to where a login starts; ``location`` "
+        "is a prefix under it.",
+    )
+    base_url: str | None = option(
+        "SFTP_BASE_URL",
+        "MEDIA_URL",
+        doc="URL under which the files are served.",
+    )
+    host_key_policy: Literal["reject", "warn", "auto"] = option(
+        "SFTP_HOST_KEY_POLICY",
+        default="reject",
+        doc="What to do with the key of an unknown host: refuse it, accept it with a warning, or "
+        "write it to ``known_host_file`` too. A key that changed is refused in any case.",
+    )
+    timeout: float = option(
+        "SFTP_STORAGE_TIMEOUT",
+        default=30.0,
+        doc="Seconds to wait for the server, each time that it has something to answer.",
+    )
+    max_connections: int = option(
+        "SFTP_MAX_CONNECTIONS",
+        default=8,
+        doc="Connections of a process at most; a file being read has one for itself.",
+    )
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield what cannot be: so far, waiting for no time or by no connection."""
+        if self.timeout <= 0:
+            yield "The option 'timeout' (setting SFTP_STORAGE_TIMEOUT) must be above 0."
+        if self.max_connections < 1:
+            yield "The option 'max_connections' (setting SFTP_MAX_CONNECTIONS) must be above 0."
+
+    def insecurities(self) -> Iterator[str]:
+        """Yield what lets others read over the shoulder, or write."""
+        if self.host_key_policy != "reject":
+            yield (
+                "The option 'host_key_policy' (setting SFTP_HOST_KEY_POLICY) accepts unknown "
+                "hosts, which may be anyone: use 'reject'."
+            )
+        for name in ("file_mode", "dir_mode"):
+            if (getattr(self, name) or 0) & 0o002:
+                yield (
+                    f"The option '{name}' (setting SFTP_STORAGE_{name.upper()}) lets everyone on "
+                    "the server write."
+                )

@@ -98,10 +98,15 @@ def check_roots(**_kwargs: Any) -> list[CheckMessage]:
 def check_deployment(
     app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """Warn of what is unsafe in production."""
+    """Find what is unsafe in production, or still missing there."""
     fields = field_storages(app_configs)
     messages: list[CheckMessage] = []
     for found in [*all_made(), *fields]:
+        messages += [
+            Error(text, obj=found.where, id="storages.E004")
+            for option, text in unreadable(found.storage)
+            if option.is_missing(found.storage)
+        ]
         sentences = stated(found.storage, "insecurities")
         messages += [Warning(text, obj=found.where, id="storages.W005") for text in sentences]
     messages += [
@@ -226,24 +231,24 @@ def is_given(field: FileField) -> bool:
 
 def problems(found: Found) -> Iterator[CheckMessage]:
     """Yield what is wrong with the options of a storage, one by one and together."""
-    for each in options_of(type(found.storage)).values():
-        try:
-            if not (each.alias_of or each.is_computed(found.storage)):
-                getattr(found.storage, each.name)
-        except ImproperlyConfigured as exc:
-            yield problem(each, found, str(exc))
+    for option, text in unreadable(found.storage):
+        if option.is_missing(found.storage):
+            # Where a site is built and nothing connects, what it needs to run may be missing.
+            yield Warning(text, obj=found.where, id="storages.W003")
+        else:
+            yield Error(text, obj=found.where, id="storages.E005")
     for sentence in stated(found.storage, "contradictions"):
         yield Error(sentence, obj=found.where, id="storages.E006")
 
 
-def problem(option: Option, found: Found, text: str) -> CheckMessage:
-    """Return the message for an option that cannot be read."""
-    if not option.is_missing(found.storage):
-        return Error(text, obj=found.where, id="storages.E005")
-    # Builds, where nothing connects, have no secrets, and must pass.
-    if option.secret:
-        return Warning(text, obj=found.where, id="storages.W003")
-    return Error(text, obj=found.where, id="storages.E004")
+def unreadable(storage: Configured) -> Iterator[tuple[Option, str]]:
+    """Yield the options that have no value or a wrong one, and why."""
+    for each in options_of(type(storage)).values():
+        try:
+            if not (each.alias_of or each.is_computed(storage)):
+                getattr(storage, each.name)
+        except ImproperlyConfigured as exc:
+            yield each, str(exc)
 
 
 def computed(storage: Configured) -> list[Option]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tests.memory import MemoryStorage
 
 STATIC = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 S3 = "storages.backends.s3boto3.S3Boto3Storage"
-DOCS = Path(__file__).parent.parent / "docs/checks.rst"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 def check_slots(slots: int) -> None:
@@ -109,19 +110,34 @@ def test_unknown_options_are_named_each_with_the_closest() -> None:
     assert found[2].msg == "Vault has no option 'unheard_of'."
 
 
-def test_missing_required_option_is_an_error() -> None:
-    message = only(messages(vault=entry(passphrase="canary")), "E004")
-    assert message.msg == "Vault needs the option 'bucket' (setting VAULT_BUCKET): set it."
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"passphrase": "canary"},
+            "Vault needs the option 'bucket' (setting VAULT_BUCKET): set it.",
+        ),
+        (
+            {"bucket": "b"},
+            "Vault needs the option 'passphrase' (setting VAULT_PASSPHRASE): set it.",
+        ),
+    ],
+)
+def test_missing_option_is_a_warning_so_that_builds_pass(
+    options: dict[str, Any], text: str
+) -> None:
+    message = only(messages(vault=entry(**options)), "W003")
+    assert message.msg == text
+    assert not message.is_serious()
+
+
+def test_missing_option_is_an_error_before_a_deployment() -> None:
+    found = messages(vault=entry(passphrase="canary"), deploy=True)
+    assert {message.id for message in found} == {"storages.W003", "storages.E004"}
 
 
 def test_required_option_of_none_is_missing() -> None:
-    only(messages(vault=entry(passphrase="canary", bucket=None)), "E004")
-
-
-def test_missing_secret_is_a_warning_so_that_builds_pass_without() -> None:
-    message = only(messages(vault=entry(bucket="b")), "W003")
-    assert "VAULT_PASSPHRASE" in message.msg
-    assert not message.is_serious()
+    only(messages(vault=entry(passphrase="canary", bucket=None)), "W003")
 
 
 def test_option_of_a_wrong_type_is_an_error() -> None:
@@ -277,13 +293,13 @@ def test_safe_options_of_s3_are_not_warned_of() -> None:
 
 
 def test_storage_of_a_field_is_checked_once() -> None:
-    message = only(field_messages(Vault(passphrase="canary")), "E004")
-    assert str(message).startswith("tests.Sheet.file: (storages.E004) Vault needs the option")
+    message = only(field_messages(Vault(passphrase="canary")), "W003")
+    assert str(message).startswith("tests.Sheet.file: (storages.W003) Vault needs the option")
 
 
 def test_storage_that_a_function_gives_a_field_is_checked() -> None:
     found = field_messages(lambda: Vault(passphrase="canary"))
-    assert {message.id for message in found} == {"storages.E004"}
+    assert {message.id for message in found} == {"storages.W003"}
 
 
 def test_field_of_the_default_storage_does_not_make_it() -> None:
@@ -307,14 +323,15 @@ def test_secret_given_in_code_to_a_field_is_warned_of_before_a_deployment() -> N
         Vault(bucket="b", address="host"),
         Vault(bucket="b", passphrase=cast("str", lambda: "canary")),
     ],
-    ids=["storage from a function", "no secret", "secret from a function"],
+    ids=["storage from a function", "secret in the settings", "secret from a function"],
 )
+@override_settings(VAULT_PASSPHRASE="canary")
 def test_no_secret_ends_in_a_migration(storage: Any) -> None:
     assert field_messages(storage, checks.check_deployment) == []
 
 
 def test_storage_of_settings_is_reported_where_it_is_set() -> None:
-    bad = {"default": STATIC, "staticfiles": STATIC, "vault": entry(bucket="b", is_open=True)}
+    bad = {"default": STATIC, "staticfiles": STATIC, "vault": entry(**GOOD, is_open=True)}
     with override_settings(STORAGES=bad):
         found = field_messages(storages["vault"], checks.check_deployment)
         assert str(only(found, "W005")).startswith("STORAGES['vault']")
@@ -377,4 +394,23 @@ def test_old_setting_beside_storages_is_shown_as_the_line_to_add() -> None:
 def test_ids_in_the_documentation_are_those_in_the_code() -> None:
     code = Path(checks.__file__).read_text(encoding="utf-8")
     in_code = sorted(set(re.findall(r"storages\.[EW]\d{3}", code)))
-    assert re.findall(r"``(storages\.[EW]\d{3})``", DOCS.read_text(encoding="utf-8")) == in_code
+    assert (
+        re.findall(r"``(storages\.[EW]\d{3})``", (DOCS / "checks.rst").read_text(encoding="utf-8"))
+        == in_code
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("mistakes", []), ("unsafe", ["--deploy", "--tag", "storages"])]
+)
+def test_documentation_shows_what_the_checks_print(name: str, arguments: list[str]) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "django", "check", *arguments],
+        env=os.environ
+        | {"DJANGO_SETTINGS_MODULE": name, "PYTHONPATH": f"{DOCS / 'examples'}:{DOCS.parent}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        encoding="utf-8",
+    )
+    assert process.stdout == (DOCS / f"examples/{name}.txt").read_text(encoding="utf-8")

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -25,6 +29,7 @@ STEPS = ["configure", "write", "read", "stat", "list", "url", "overwrite", "dele
 DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 SITE = f"{__name__}.Site"
 UNLISTED = f"{__name__}.UnlistedSite"
+EXAMPLES = Path(__file__).parent.parent / "docs/examples"
 PROBE = "storages-check-[0-9a-f]{32}"
 
 
@@ -374,3 +379,38 @@ def test_list_shows_a_person_how_far_it_is() -> None:
     out, err = Screen(), Screen()
     run("storages_list", "many", entries={"many": entry}, stdout=out, stderr=err)
     assert "100 files" in err.getvalue()
+
+
+# -- the documentation ----------------------------------------------------------------------------
+
+
+def without_times(text: str) -> str:
+    """Return a command's output as it is on every run."""
+    text = re.sub(r"[ \d]{6}\.\d ms", "      0.0 ms", text)
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "2026-01-01 00:00:00", text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["storages_check"], 1), (["storages_list", "default", "--recursive"], 0)],
+)
+def test_documentation_shows_what_the_commands_print(
+    moto: Moto, bucket: Any, tmp_path: Path, arguments: list[str], status: int
+) -> None:
+    for name, size in {"june.pdf": 20017, "may.pdf": 18231}.items():
+        bucket.put_object(Key=f"reports/2026/{name}", Body=bytes(size))
+    (tmp_path / "run.py").write_text(
+        "from project import *\n"
+        f"AWS_S3_ENDPOINT_URL = {moto.url!r}\n"
+        f"STORAGES['default']['OPTIONS']['bucket_name'] = {bucket.name!r}\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "django", *arguments],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "run", "PYTHONPATH": f"{EXAMPLES}:{tmp_path}"},
+        stdout=subprocess.PIPE,
+        check=False,
+        encoding="utf-8",
+    )
+    assert process.returncode == status
+    documented = (EXAMPLES / f"{arguments[0]}.txt").read_text(encoding="utf-8")
+    assert without_times(process.stdout) == without_times(documented)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from datetime import datetime
 from typing import Any
 
 from django.core.files.storage import Storage, storages
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from storages.apps import entries
 
@@ -40,6 +42,12 @@ class StorageCommand(BaseCommand):
 def explained(exc: Exception) -> str:
     """Return the text of an exception, an OSError's without number and name."""
     return str(getattr(exc, "strerror", None) or exc) or type(exc).__name__
+
+
+def shown_time(moment: datetime) -> str:
+    """Return a time in the current time zone, to the second."""
+    local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
+    return f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def shown(name: str) -> str:

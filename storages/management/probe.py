@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
-from .common import explained
+from .common import explained, shown_time
 
 FETCH_LIMIT = 30  # seconds
 
@@ -98,7 +98,7 @@ class Probe:
         if (size := self.storage.size(self.name)) != len(self.content):
             raise Wrong(f"size() says {size} bytes where {len(self.content)} were written.")
         with suppress(NotImplementedError):
-            return f"modified {self.storage.get_modified_time(self.name):%Y-%m-%d %H:%M:%S}"
+            return f"modified {shown_time(self.storage.get_modified_time(self.name))}"
         return ""
 
     def list(self) -> str:
@@ -107,7 +107,7 @@ class Probe:
         _, files = self.storage.listdir(directory)
         if base not in files:
             raise Wrong("The listing does not have the file.")
-        return f"{len(files)} files"
+        return f"{len(files)} file{'s' if files[1:] else ''}"
 
     def url(self) -> str:
         """Sign the URL if the storage does, and fetch it as a browser would."""

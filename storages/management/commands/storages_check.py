@@ -51,8 +51,12 @@ class Command(StorageCommand):
         return {"alias": alias, "backend": backend, "ok": ok, "steps": steps}
 
     def _steps(self, alias: str) -> Iterator[Step]:
+        def configure() -> str:
+            self.storage(alias)
+            return ""
+
         self.progress(f"{alias}: configure")
-        made = timed("configure", lambda: self.storage(alias).__class__.__name__)
+        made = timed("configure", configure)
         yield made
         if made.status == "ok":
             yield from run(self.storage(alias), lambda step: self.progress(f"{alias}: {step}"))

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple, cast
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.core.files.storage import Storage
 from django.core.management.base import CommandError, CommandParser
-from django.utils import timezone
 
-from storages.management.common import StorageCommand, explained, shown
+from storages.management.common import StorageCommand, explained, shown, shown_time
 from storages.options import Configured, options_of
 
 PROGRESS_STEP = 100  # files between two signs of life
@@ -121,11 +120,7 @@ def described(storage: Storage, name: str) -> Row:
 
 
 def line(row: Row) -> str:
-    """Return the line of a row, its time in the current time zone."""
+    """Return the line of a row."""
     size = "" if row.size is None else str(row.size)
-    time = ""
-    if row.modified is not None:
-        aware = timezone.is_aware(row.modified)
-        local = timezone.localtime(row.modified) if aware else row.modified
-        time = f"{local:%Y-%m-%d %H:%M:%S}"
+    time = "" if row.modified is None else shown_time(row.modified)
     return f"{size:>14}  {time:<19}  {shown(row.name)}"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ftplib
+import io
 import os
+import pwd
 import socket
 import socketserver
+import ssl
 import struct
 import subprocess
 import sys
 from contextlib import closing, contextmanager, suppress
-from http.client import HTTPConnection, IncompleteRead
+from functools import partial
+from http.client import HTTPConnection, HTTPSConnection, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -22,12 +27,18 @@ import psutil
 import pytest
 
 from tests.servers.asyncssh_server import AsyncSSH, Quirks
+from tests.servers.certificates import authority
+from tests.servers.ftp import FTPServer
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
 from tests.servers.openssh import OpenSSH
 from tests.servers.process import HOST, Server, ServerError, free_port, free_port_block, lives, take
+from tests.servers.proftpd import Proftpd
 from tests.servers.proxy import Proxy
+from tests.servers.pyftpdlib_server import Pyftpdlib
+from tests.servers.pyftpdlib_server import Quirks as FTPQuirks
 from tests.servers.seaweedfs import SeaweedFS
+from tests.servers.vsftpd import Vsftpd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,11 +93,69 @@ def talk_sftp(server: Any) -> None:
     (server.root / "renamed").unlink()
 
 
+class ReusingFTP(ftplib.FTP_TLS):
+    """An FTPS client whose data connections resume the TLS session of the control connection."""
+
+    def ntransfercmd(self, cmd: str, rest: Any = None) -> Any:
+        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        session = self.sock.session
+        return self.context.wrap_socket(connection, server_hostname=HOST, session=session), size
+
+
+def ftp_client(
+    server: FTPServer, secured: type[ftplib.FTP_TLS] = ReusingFTP, encoding: str = "utf-8"
+) -> ftplib.FTP:
+    """A client which logged in, with TLS if the server has it."""
+    if not server.tls:
+        client = ftplib.FTP(timeout=TIMEOUT, encoding=encoding)
+        client.connect(*server.address)
+    else:
+        context = authority().client_context()
+        client = secured(context=context, timeout=TIMEOUT, encoding=encoding)
+        connect_tls(client, server)
+    client.login(server.user, server.password)
+    if server.tls:
+        client.prot_p()
+    return client
+
+
+def connect_tls(client: ftplib.FTP_TLS, server: FTPServer) -> None:
+    if server.tls == "explicit":
+        client.connect(*server.address)
+        return
+    client.host = server.host
+    plain = socket.create_connection(server.address, TIMEOUT)
+    client.af = plain.family
+    client.sock = client.context.wrap_socket(plain, server_hostname=server.host)
+    client.file = client.sock.makefile("r", encoding=client.encoding)
+    client.getresp()
+
+
+def talk_ftp(server: Any) -> None:
+    with ftp_client(server) as client:
+        client.storbinary("STOR k", io.BytesIO(b"hello"))
+        assert (server.root / "k").read_text() == "hello"
+        assert client.nlst() == ["k"]
+        lines: list[bytes] = []
+        client.retrbinary("RETR k", lines.append)
+        assert b"".join(lines) == b"hello"
+        client.delete("k")
+
+
 TALKS: list[tuple[str, Callable[[], Server], Callable[[Any], None]]] = [
     ("seaweedfs", SeaweedFS, talk_s3),
     ("moto", Moto, talk_s3),
     ("openssh", OpenSSH, talk_sftp),
     ("asyncssh", AsyncSSH, talk_sftp),
+    ("pyftpdlib", Pyftpdlib, talk_ftp),
+    ("pyftpdlib-explicit", partial(Pyftpdlib, "explicit"), talk_ftp),
+    ("pyftpdlib-implicit", partial(Pyftpdlib, "implicit"), talk_ftp),
+    ("vsftpd", Vsftpd, talk_ftp),
+    ("vsftpd-explicit", partial(Vsftpd, "explicit"), talk_ftp),
+    ("vsftpd-implicit", partial(Vsftpd, "implicit"), talk_ftp),
+    ("proftpd", Proftpd, talk_ftp),
+    ("proftpd-explicit", partial(Proftpd, "explicit"), talk_ftp),
+    ("proftpd-implicit", partial(Proftpd, "implicit"), talk_ftp),
 ]
 
 
@@ -349,6 +418,134 @@ def test_asyncssh_with_a_quota_fails_to_write_more(odd_sftp):
 def test_asyncssh_when_lossy_loses_what_it_took(odd_sftp):
     store(odd_sftp, "large", b"abcd")
     assert odd_sftp.stat("large").st_size == 3
+
+
+# The FTP servers
+
+
+@contextmanager
+def ftp_through(*arguments: Any, **quirks: Any) -> Iterator[ftplib.FTP]:
+    """A client of a pyftpdlib server with these quirks."""
+    odd = FTPQuirks(**quirks)
+    encoding = "utf-8" if odd.utf8 else "latin-1"
+    with (
+        closing(started(partial(Pyftpdlib, *arguments, quirks=odd))) as server,
+        ftp_client(server, encoding=encoding) as client,
+    ):
+        yield client
+
+
+def test_vsftpd_refuses_data_connections_which_do_not_resume_the_session():
+    with (
+        closing(started(partial(Vsftpd, "explicit"))) as server,
+        ftp_client(server, secured=ftplib.FTP_TLS) as client,
+        pytest.raises((ftplib.Error, OSError)),
+    ):
+        client.retrlines("NLST")
+
+
+def test_vsftpd_takes_any_data_connection_when_told():
+    with (
+        closing(started(partial(Vsftpd, "explicit", reuse=False))) as server,
+        ftp_client(server, secured=ftplib.FTP_TLS) as client,
+    ):
+        assert client.nlst() == []
+
+
+def test_vsftpd_leaves_no_user():
+    with closing(started(Vsftpd)) as server:
+        assert pwd.getpwnam(server.user)
+    with pytest.raises(KeyError):
+        pwd.getpwnam(server.user)
+
+
+@pytest.mark.parametrize("name", ["expired", "wrong_host", "self_signed"])
+def test_certificates_made_to_be_refused_are(name):
+    bad = getattr(authority(), name)
+    with (
+        closing(started(partial(Pyftpdlib, "explicit", bad))) as server,
+        pytest.raises(ssl.SSLCertVerificationError),
+    ):
+        ftp_client(server)
+
+
+def log_in_without_tls(server: FTPServer) -> None:
+    with ftplib.FTP(timeout=0.5) as client:
+        client.connect(*server.address)
+        client.login(server.user, server.password)
+
+
+@pytest.mark.parametrize("tls", ["explicit", "implicit"])
+def test_pyftpdlib_with_tls_lets_nobody_in_without(tls):
+    with (
+        closing(started(partial(Pyftpdlib, tls))) as server,
+        pytest.raises((ftplib.Error, OSError)),
+    ):
+        log_in_without_tls(server)
+
+
+def test_pyftpdlib_refuses_a_wrong_password():
+    with closing(started(Pyftpdlib)) as server, ftplib.FTP(timeout=TIMEOUT) as client:
+        client.connect(*server.address)
+        with pytest.raises(ftplib.error_perm, match="530"):
+            client.login(server.user, "wrong")
+
+
+def test_pyftpdlib_does_not_know_the_commands_it_is_to_be_without():
+    with ftp_through(without=("MLSD", "MLST", "EPSV")) as client:
+        assert "MLST" not in client.sendcmd("FEAT")
+        with pytest.raises(ftplib.error_perm, match="500"):
+            list(client.mlsd())
+        assert client.nlst() == []
+
+
+def test_pyftpdlib_without_utf8_speaks_latin_1():
+    with ftp_through(utf8=False) as client:
+        assert "UTF8" not in client.sendcmd("FEAT")
+        client.mkd("\xe9t\xe9")
+        assert client.nlst() == ["\xe9t\xe9"]
+
+
+def test_pyftpdlib_gives_the_replies_asked_for():
+    with ftp_through(replies={"STOR": "452 Disk full", "NOOP": "421 Timeout"}) as client:
+        with pytest.raises(ftplib.error_temp, match="452 Disk full"):
+            client.storbinary("STOR k", io.BytesIO(b"hello"))
+        with pytest.raises(ftplib.error_temp, match="421"):
+            client.voidcmd("NOOP")
+        with pytest.raises((EOFError, OSError)):
+            client.voidcmd("PWD")
+
+
+def test_pyftpdlib_closes_an_idle_connection():
+    with ftp_through(idle_limit=0.2) as client:
+        assert client.getline().startswith("421")
+        with pytest.raises(EOFError):
+            client.getline()
+
+
+def test_pyftpdlib_with_a_quota_fails_to_store_more():
+    with ftp_through(quota=1000) as client:
+        client.storbinary("STOR small", io.BytesIO(b"x" * 1000))
+        with pytest.raises((ftplib.Error, OSError)):
+            client.storbinary("STOR large", io.BytesIO(b"x" * 100_000))
+
+
+@pytest.mark.parametrize("tls", ["", "explicit"])
+def test_data_connections_of_pyftpdlib_go_through_a_proxy(tls):
+    port = free_port()
+    with (
+        Proxy(HOST, port) as proxy,
+        ftp_through(tls, data_port=port, told_port=proxy.port) as client,
+    ):
+        assert f"|||{proxy.port}|" in client.sendcmd("EPSV")
+        client.storbinary("STOR k", io.BytesIO(b"hello"))
+        assert client.nlst() == ["k"]
+        assert proxy.connections == 2
+
+
+def test_pyftpdlib_tells_another_host():
+    with ftp_through(told_host="192.0.2.1") as client:
+        assert "192,0,2,1" in client.sendcmd("PASV")
 
 
 # The TCP proxy
@@ -681,3 +878,22 @@ def test_http_proxy_passes_chunked_bodies_both_ways():
         passed = [(request.target, request.bytes_in, request.bytes_out) for request in web.requests]
         assert passed == [("//odd", 6, 6), ("//odd", 6, 6)]
         assert web.connections == 1
+
+
+def test_http_proxy_speaks_https_with_the_certificate_given(seaweedfs):
+    with HTTPProxy(*seaweedfs.address, tls=authority().good.server_context()) as web:
+        for host in (HOST, "localhost"):
+            context = authority().client_context()
+            client = HTTPSConnection(host, web.port, timeout=TIMEOUT, context=context)
+            with closing(client) as connection:
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().status == 200
+
+
+def test_http_proxy_with_a_bad_certificate_is_refused(seaweedfs):
+    with HTTPProxy(*seaweedfs.address, tls=authority().expired.server_context()) as web:
+        context = authority().client_context()
+        client = HTTPSConnection(HOST, web.port, timeout=TIMEOUT, context=context)
+        with closing(client) as connection, pytest.raises(ssl.SSLCertVerificationError):
+            connection.request("GET", "/healthz")
+    assert web.requests == []

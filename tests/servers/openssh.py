@@ -10,14 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.servers.process import HOST
+from tests.servers.process import HOST, SYSTEM_PATH
 from tests.servers.ssh import SSHServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# Programs of the system administrator, often not on a user's PATH.
-SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/sbin"
 
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 
@@ -46,8 +43,9 @@ class OpenSSH(SSHServer):
         super().prepare()
         if os.geteuid() == 0:
             PRIVILEGE_SEPARATION.mkdir(exist_ok=True)
-        # The first line for an option wins.
-        settings = [*self.config.items(), *self._settings()]
+        # The first line for an option wins, but for MaxStartups, where it is the last.
+        ours = [each for each in self._settings() if each[0] not in self.config]
+        settings = [*self.config.items(), *ours]
         text = "".join(f"{option} {value}\n" for option, value in settings)
         (self.directory / "sshd_config").write_text(text)
 
@@ -74,7 +72,7 @@ class OpenSSH(SSHServer):
 
 def _sshd() -> str:
     """Return the program's absolute path, which it insists on, or nothing."""
-    return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}") or ""
+    return shutil.which("sshd", path=SYSTEM_PATH) or ""
 
 
 def _version() -> tuple[int, int]:

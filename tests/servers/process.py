@@ -34,6 +34,9 @@ PORTS = range(10240, 32000)
 # What Python, its libraries and the servers need; nothing of the user's accounts or proxies.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH")
 
+# Servers are programs of the system administrator, often not on a user's own path.
+SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+
 _TAKEN = re.compile(r"in use|could not bind|failed to bind", re.IGNORECASE)
 
 # The tests' own seeding of `random` must not send two test processes to the same ports.
@@ -85,7 +88,7 @@ class Server:
 
     name: ClassVar[str]
     hello: ClassVar[bytes] = b""  # what a client sends first, in protocols where it does
-    greeting: ClassVar[bytes] = b""  # first bytes of a ready server's answer, if it is to answer
+    greeting: bytes = b""  # first bytes of a ready server's answer, if it is to answer
     port_offsets: ClassVar[Iterable[int]] = (0,)
 
     def __init__(self) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sysconfig
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.servers.process import HOST, Server
+from tests.servers.process import CONNECT_LIMIT, HOST, Server
 
 
 class SeaweedFS(Server):
@@ -57,7 +60,22 @@ class SeaweedFS(Server):
         return [_weed(), "-logtostderr=true", "mini", *(f"-{k}={v}" for k, v in flags.items())]
 
     def prepare(self) -> None:
-        (self.directory / "data").mkdir(exist_ok=True)
+        data = self.directory / "data"
+        data.mkdir(exist_ok=True)
+        # A master which remembers volumes refuses writes for 15 seconds, to let them report again;
+        # one without a memory learns of them when they do.
+        shutil.rmtree(data / f"m{self.port + 1}", ignore_errors=True)
+
+    def ready(self) -> bool:
+        return super().ready() and self._stores()
+
+    def _stores(self) -> bool:
+        """Tell whether the master knows of a volume server, without which a PUT has to wait."""
+        connection = HTTPConnection(HOST, self.port + 1, timeout=CONNECT_LIMIT)
+        with closing(connection):
+            connection.request("GET", "/dir/status")
+            topology = json.load(connection.getresponse())["Topology"]
+        return bool(topology["Max"])
 
     def cleanup(self) -> None:
         # It leaves the sockets of its own gRPC services in a place no option can change.

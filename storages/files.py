@@ -36,7 +36,11 @@ _PLAIN_CHUNKS = (File.chunks, InMemoryUploadedFile.chunks)
 
 
 class Stream(Protocol):
-    """What a backend reads from: bytes in order, and a way to end early."""
+    """What a backend reads from: bytes in order, and a way to end early.
+
+    One that can go on elsewhere in the same file has a method ``move_to(position)`` too, which
+    returns False where it cannot any more.
+    """
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
@@ -400,11 +404,19 @@ class _Reader(io.RawIOBase):
 
     def _stream_here(self) -> Stream:
         if self._stream is not None and self._stream_position != self._position:
-            self._drop()
+            self._move(self._stream)
         if self._stream is None:
             self._stream = self._storage._read(self._key, self._position, self._entry)
             self._stream_position = self._position
         return self._stream
+
+    def _move(self, stream: Stream) -> None:
+        """Go on at another position: in the open stream if it can do that, else in a new one."""
+        move_to = getattr(stream, "move_to", None)
+        if move_to is not None and move_to(self._position):
+            self._stream_position = self._position
+        else:
+            self._drop()
 
     def _drop(self) -> None:
         stream, self._stream = self._stream, None

@@ -46,6 +46,17 @@ class Download:
             self.close()
         return piece
 
+    def move_to(self, position: int) -> bool:
+        """Go on at another position of the open file; return False where it is closed already."""
+        if not self._handle:
+            return False
+        self._session.drain()
+        self._asked.clear()
+        self._pieces.clear()
+        self._position = self._next = position
+        self._window = FIRST_WINDOW // 2
+        return True
+
     def close(self) -> None:
         """Give the connection back, or drop it where what is due does not come."""
         lease, self._lease = self._lease, ExitStack()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,14 +28,20 @@ def running(server: SSHServer) -> Iterator[SSHServer]:
 def options(server: SSHServer, via: Proxy | Turns | None = None, **params: Any) -> dict[str, Any]:
     """Return the options of a storage on a server, perhaps through a proxy."""
     host, port = server.address if via is None else via.address
-    known_hosts = server.known_hosts
-    if via is not None:
-        known_hosts = server.directory / f"known_hosts_{port}"
-        known_hosts.write_text(
-            server.known_hosts.read_text().replace(f":{server.port} ", f":{port} ")
-        )
+    known_hosts = server.known_hosts if via is None else known_hosts_of(server, port)
     login = {"port": port, "username": server.user, "key_filename": str(server.key_file)}
     return {"host": host, "params": login | params, "known_host_file": known_hosts, "timeout": 10}
+
+
+def known_hosts_of(server: SSHServer, port: int) -> Path:
+    """Return a file that vouches for the server where it answers on another port."""
+    path = server.directory / f"known_hosts_{port}"
+    if not path.exists():
+        # Other threads and processes may be about to read it.
+        new = path.with_name(f"{path.name}_{uuid.uuid4().hex}")
+        new.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{port} "))
+        new.replace(path)
+    return path
 
 
 class RawDirectory:

@@ -497,6 +497,8 @@ def test_place_in_a_large_file_is_sought(openssh: SSHServer, root: Path) -> None
             assert file.read() == b"tail"
             file.seek(0)
             assert file.read(4) == b"head"
+            file.seek(50 * MIB)
+            assert file.read(4) == bytes(4)
         assert proxy.bytes_down < MIB
 
 

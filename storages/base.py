@@ -15,7 +15,7 @@ from django.core.files.storage import Storage
 from django.utils.deconstruct import deconstructible
 
 from .files import Entry, RemoteFile, Source, Stream, check_size, rewindable
-from .options import Configured, option, options_of
+from .options import UNSET, Configured, option, options_of
 from .utils import (
     get_available_overwrite_name,
     guess_content_type,
@@ -93,12 +93,14 @@ class BaseStorage(Configured, _Deconstructible):
         return self._stat(key), None
 
     def root(self) -> tuple[str, ...]:
-        """Return where the files lie: what is required of the options, then ``location``'s parts."""
+        """Return where the files lie: what is required of the options, then ``location``."""
+        required = [each for each in options_of(type(self)).values() if each.required]
+        values = [each.redacted(getattr(self, each.name)) for each in required]
         place = [
             text
-            for each in options_of(type(self)).values()
-            if each.required and not each.secret
-            for text in (each.owner.__module__, str(getattr(self, each.name)))
+            for each, value in zip(required, values, strict=True)
+            if value is not UNSET
+            for text in (each.owner.__module__, str(value))
         ]
         return (*place, *filter(None, self.key("", root=True).split("/"))) if place else ()
 

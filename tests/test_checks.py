@@ -254,6 +254,24 @@ def test_entries_with_files_of_their_own_are_not(other: dict[str, Any]) -> None:
     assert messages(one=entry(**GOOD, location="media"), two=other) == []
 
 
+def test_buckets_of_one_name_at_two_services_share_nothing() -> None:
+    one, two = (
+        entry(S3, bucket_name="files", endpoint_url=f"https://{host}.example")
+        for host in ("one", "two")
+    )
+    assert messages(one=one, two=two) == []
+
+
+def test_directories_of_one_sftp_server_share_nothing_unless_nested() -> None:
+    sftp = "storages.backends.sftpstorage.SFTPStorage"
+    media, static, inside = (
+        entry(sftp, host="files.example", root_path=f"/site/{name}/")
+        for name in ("media", "static", "media/inside")
+    )
+    assert messages(media=media, static=static) == []
+    only(messages(media=media, inside=inside), "W004")
+
+
 def test_static_files_among_the_media_of_one_bucket_are_warned_of() -> None:
     static = entry("storages.backends.s3boto3.S3ManifestStaticStorage", bucket_name="files")
     only(messages(media=entry(S3, bucket_name="files"), assets=static), "W004")

@@ -273,6 +273,10 @@ class S3Options(BaseStorage):
         "AWS_S3_FILE_NAME_CHARSET", default="utf-8", check=_check_charset, doc="utf-8 only."
     )
 
+    def root(self) -> tuple[str, ...]:
+        """Return endpoint, bucket and the parts of ``location``."""
+        return (self.endpoint_url or "", *super().root())
+
     def contradictions(self) -> Iterator[str]:
         """Yield what cannot both hold among the options."""
         yield from super().contradictions()

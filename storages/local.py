@@ -21,7 +21,7 @@ from django.utils._os import safe_join
 
 from .base import BaseStorage, Name
 from .files import COPY_SIZE, Entry, Source, Stream
-from .options import option, options_of
+from .options import option, options_of, positional
 from .utils import RefusedName, normalize_name, shown
 
 STALE_AGE = 24 * 3600  # seconds without a write, after which a temporary file is nobody's
@@ -37,14 +37,14 @@ class LocalStorage(BaseStorage, FileSystemStorage):
     What a killed process leaves of that is hidden, and removed by a save a day later.
     """
 
-    location: str | os.PathLike[str] = option(  # type: ignore[assignment]
+    location: str | os.PathLike[str] = positional(  # type: ignore[assignment]
         "MEDIA_ROOT",
         default="",
         read=lambda storage: os.path.abspath(storage.base_location),  # noqa: PTH100 - keeps links
         kw_only=False,
         doc="Directory of the files; reading it gives the absolute path.",
     )
-    base_url: str | None = option(  # type: ignore[assignment]
+    base_url: str | None = positional(  # type: ignore[assignment]
         "MEDIA_URL", default=None, kw_only=False, doc="URL under which the files are served."
     )
     file_permissions_mode: int | None = option(

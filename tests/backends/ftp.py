@@ -1,0 +1,104 @@
+"""What tests of the FTP backend share: locations on a server, its disk, and a bad data line."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.certificates import authority
+from tests.servers.ftp import TLS, FTPServer
+from tests.servers.process import HOST, free_port
+from tests.servers.proxy import Proxy
+from tests.servers.pyftpdlib_server import Pyftpdlib, Quirks
+
+SCHEMES: dict[TLS, str] = {"": "ftp", "explicit": "ftps", "implicit": "ftpsi"}
+
+
+def running(server: FTPServer) -> Iterator[FTPServer]:
+    """Run a server until the end of the run, or skip where it is not installed."""
+    if reason := server.available():
+        pytest.skip(reason)
+    with server:
+        yield server
+
+
+def location(server: FTPServer, root: str = "", via: Proxy | None = None, **other: Any) -> str:
+    """Return the location of a directory on a server, perhaps through a proxy."""
+    host, port = server.address if via is None else via.address
+    parts = {
+        "scheme": SCHEMES[server.tls],
+        "user": server.user,
+        "password": server.password,
+        "port": port,
+    } | other
+    return f"{parts['scheme']}://{parts['user']}:{parts['password']}@{host}:{parts['port']}/{root}"
+
+
+def trust(server: FTPServer) -> dict[str, Any]:
+    """Return the options that make a storage accept the server's certificate."""
+    if not server.tls:
+        return {}
+    # Not a context, which other processes could not be given.
+    return {"ssl_context": _trusting(str(authority().ca_file))}
+
+
+_contexts: dict[str, Any] = {}
+
+
+def _trusting(ca_file: str) -> Any:
+    return _contexts.setdefault(ca_file, partial(ssl.create_default_context, cafile=ca_file))
+
+
+class RawDirectory:
+    """The server's own view of a storage's root."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, name: str) -> bytes | None:
+        path = self.path / name
+        return path.read_bytes() if path.is_file() else None
+
+    def put(self, name: str, content: bytes) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = self.path / uuid.uuid4().hex
+        written.write_bytes(content)
+        self._give_away(written)
+        written.replace(path)
+        while (path := path.parent) != self.path:
+            self._give_away(path)
+
+    def names(self) -> list[str]:
+        found = (path for path in self.path.rglob("*") if not path.is_dir())
+        return sorted(str(path.relative_to(self.path)) for path in found)
+
+    def make(self) -> None:
+        """Make the root, the server's user's own."""
+        self.path.mkdir(exist_ok=True)
+        owner = self.path.parent.stat()
+        os.chown(self.path, owner.st_uid, owner.st_gid)
+
+    def _give_away(self, path: Path) -> None:
+        owner = self.path.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def bad_data_line(root: Path, tls: TLS = "") -> Iterator[tuple[Pyftpdlib, Proxy]]:
+    """Serve a directory by pyftpdlib, with a proxy on its data connections, one at a time."""
+    port = free_port()
+    with Proxy(HOST, port) as proxy:
+        quirks = Quirks(data_port=port, told_port=proxy.port)
+        server = Pyftpdlib(tls, quirks=quirks)
+        server.root.symlink_to(root)
+        with server:
+            yield server, proxy

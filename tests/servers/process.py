@@ -37,6 +37,9 @@ PASSED_ON = ("PATH", "LD_LIBRARY_PATH")
 # Servers are programs of the system administrator, often not on a user's own path.
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 
+# Waits for the end of the process which holds the other end of its input, then cleans up after it.
+_GUARD = 'read -r _; kill -s KILL -- "-$1"; rm -rf -- "$2"'
+
 _TAKEN = re.compile(r"in use|could not bind|failed to bind", re.IGNORECASE)
 
 # The tests' own seeding of `random` must not send two test processes to the same ports.
@@ -94,6 +97,7 @@ class Server:
     def __init__(self) -> None:
         self.port = 0
         self._popen: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._family: set[psutil.Process] = set()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
@@ -184,8 +188,10 @@ class Server:
 
     def kill(self) -> None:
         """End the server as a crash would; keep its port and directory."""
-        if self._popen is None:
+        if self._popen is None or self._guard is None:
             return
+        self._guard.kill()
+        self._guard.communicate()
         self._signal(signal.SIGKILL)
         with suppress(ProcessLookupError):
             # Orphans of a main process that ended by itself are still in its group.
@@ -250,6 +256,13 @@ class Server:
                 env=fixed | home | self.environment(),
                 start_new_session=True,
             )
+        # Nothing else helps against the tests being killed.
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, "guard", str(self._popen.pid), str(self.directory)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _wait_until_ready(self) -> bool:
         deadline = time.monotonic() + START_LIMIT

@@ -63,6 +63,11 @@ class Forgetful(MemoryStorage):
         return [], []
 
 
+class Interrupted(MemoryStorage):
+    def _list(self, key: str) -> tuple[list[str], list[str]]:
+        raise KeyboardInterrupt
+
+
 class Undeletable(MemoryStorage):
     refused: list[str] = []
 
@@ -244,6 +249,13 @@ def test_check_tries_again_to_remove_what_it_could_not() -> None:
     check(memory=memory(Undeletable), error="1 of 1 storages failed: memory.")
     assert len(Undeletable.refused) == 2
     assert re.fullmatch(f"{PROBE}.txt", Undeletable.refused[0])
+
+
+def test_check_that_is_interrupted_leaves_nothing() -> None:
+    entry = memory(Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check(memory=entry)
+    assert OBJECTS[entry["OPTIONS"]["bucket"]] == {}
 
 
 def test_check_reports_an_alias_that_cannot_be_made() -> None:

@@ -23,9 +23,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import BaseStorage, Name
 from storages.files import Entry, RemoteFile, Source, Stream
-from storages.options import option
+from storages.options import option, positional
 from storages.pool import Pool, shared
-from storages.utils import normalize_name, shown
+from storages.utils import is_loopback, normalize_name, shown
 
 from ._ftp_connection import Refusal, errno_of
 from ._ftp_content import Content
@@ -63,19 +63,21 @@ class FTPStorage(BaseStorage):
     Filess are pooled; an open file that is being read holds one.
     """
 
-    location: str = option(
+    location: str = positional(
         "FTP_STORAGE_LOCATION",
         "LOCATION",
+        default=None,
         required=True,
+        kw_only=False,
         secret=without_user_info,
         check=check,
-        kw_only=False,
         doc="URL of the server and of the directory on it. See the forms above.",
     )
-    base_url: str | None = option(
+    base_url: str | None = positional(
         "BASE_URL",
         "FTP_STORAGE_BASE_URL",
         "MEDIA_URL",
+        default=None,
         kw_only=False,
         doc="URL under which a web server serves the same files.",
     )
@@ -125,7 +127,7 @@ class FTPStorage(BaseStorage):
         """Yield a sentence for each setting that is unsafe in production."""
         yield from super().insecurities()
         context = self._tls
-        if not self._server.tls:
+        if not (self._server.tls or is_loopback(self._server.host)):
             yield (
                 "The option 'location' (setting FTP_STORAGE_LOCATION) begins with "
                 f"{self._server.scheme}://, which sends the password and all files unencrypted: "
@@ -203,10 +205,17 @@ class FTPStorage(BaseStorage):
         self._pool.run(lambda connection: connection.remove(connection.path(key)))
 
     def _list(self, key: str) -> tuple[list[str], list[str]]:
-        entries = self._pool.run(lambda connection: connection.entries(connection.path(key)))
+        entries = self._pool.run(lambda connection: self._entries(connection, key))
         names = [name for name in entries if not _TEMPORARY.fullmatch(name)]
         directories = [name for name in names if entries[name].is_directory]
         return directories, [name for name in names if not entries[name].is_directory]
+
+    def _entries(self, connection: Files, key: str) -> dict[str, Entry]:
+        path = connection.path(key)
+        # The root is made by the first save.
+        if key == self.key("", root=True) and connection.find(path) is None:
+            return {}
+        return connection.entries(path)
 
     # -- publishing -------------------------------------------------------------------------------
 

@@ -296,6 +296,13 @@ def test_listing_of_a_file_or_of_nothing_is_an_error(storage: FTPStorage) -> Non
         storage.listdir("missing")
 
 
+def test_root_that_no_save_has_made_yet_lists_as_empty(server: FTPServer, root: str) -> None:
+    with FTPStorage(location(server, root)) as storage:
+        assert storage.listdir("") == ([], [])
+        save(storage)
+        assert storage.listdir("") == ([], ["a.bin"])
+
+
 def test_links_are_what_they_lead_to(storage: FTPStorage, raw: RawDirectory) -> None:
     raw.put("directory/a.txt", b"content")
     (raw.path / "to_file").symlink_to("directory/a.txt")
@@ -585,6 +592,10 @@ def test_cleartext_is_told_as_insecure(place: str, expected: int) -> None:
     sentences = list(FTPStorage(f"{place}://user:secret@host/").insecurities())
     assert len(sentences) == expected
     assert all("unencrypted" in each and "secret" not in each for each in sentences)
+
+
+def test_cleartext_to_this_machine_is_not_told_as_insecure() -> None:
+    assert list(FTPStorage("ftp://user:secret@localhost/").insecurities()) == []
 
 
 def test_context_that_verifies_nothing_is_told_as_insecure() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 
 from storages.backends._sftp_connect import Connector
@@ -100,15 +101,30 @@ def test_server_that_falls_silent_is_given_up(
         assert read(storage) == CONTENT
 
 
-def test_upload_to_a_server_that_takes_no_more_is_given_up(server: SSHServer, root: str) -> None:
-    with (
-        Proxy(*server.address) as proxy,
-        SFTPStorage(**options(server, proxy) | {"timeout": 0.5}, root_path=root) as storage,
-    ):
-        storage.exists("a.bin")
-        proxy.silence()
-        with pytest.raises(TimeoutError):
-            save(storage, content=bytes(20_000_000))
+@pytest.mark.parametrize("buffer", [None, 4096])
+def test_upload_to_a_server_that_takes_no_more_is_given_up(
+    server: SSHServer, proxy: Proxy, root: str, buffer: int | None
+) -> None:
+    def connect() -> socket.socket:
+        connection = socket.socket()
+        if buffer is not None:
+            # So that it is the system that takes no more, before the window of SSH is full.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        connection.connect(proxy.address)
+        return connection
+
+    class Silencing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 500_000:
+                proxy.silence()
+            return super().read(size)
+
+    given = options(server, proxy, sock=connect) | {"timeout": 0.5}
+    with SFTPStorage(**given, root_path=root) as storage:
+        with pytest.raises(TimeoutError, match="does not answer"):
+            storage.save("a.bin", File(Silencing(bytes(20_000_000))))
+        proxy.clear()
+        assert storage.listdir("") == ([], [])
 
 
 def test_trickle_ends_by_the_time_limit(server: SSHServer, proxy: Proxy, root: str) -> None:

@@ -691,9 +691,11 @@ class WriteContract(ContractCase):
         """Write, and let go of the file."""
         file: Any = self.storage.open(name, mode)
         file.write(size * (b"d" if "b" in mode else "d"))
-        with self.assertWarns(ResourceWarning):
+        with self.assertWarns(ResourceWarning) as caught:
             del file
-            gc.collect()
+            # Frames of an error that was handled may still hold it, as in Python 3.13's contextlib.
+            if not caught.warnings:
+                gc.collect()
 
     @item(56)
     def test_error_of_publishing_is_raised_by_close_once(self) -> None:

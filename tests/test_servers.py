@@ -500,6 +500,15 @@ def test_vsftpd_leaves_no_user():
         pwd.getpwnam(server.user)
 
 
+def test_vsftpd_removes_the_users_of_servers_whose_tests_were_killed():
+    with closing(started(Vsftpd)) as server:
+        orphan = f"{server.user}-orphan"
+        subprocess.run(["useradd", "-M", "-N", "-d", "/nonexistent", orphan], check=True)
+        with closing(started(Vsftpd)), pytest.raises(KeyError):
+            pwd.getpwnam(orphan)
+        assert pwd.getpwnam(server.user)
+
+
 @pytest.mark.parametrize("name", ["expired", "wrong_host", "self_signed"])
 def test_certificates_made_to_be_refused_are(name):
     bad = getattr(authority(), name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.servers.ftp import TLS, FTPServer
@@ -13,6 +15,8 @@ from tests.servers.process import HOST, SYSTEM_PATH
 
 if TYPE_CHECKING:
     from tests.servers.certificates import Certificate
+
+USER_PREFIX = "storages-"
 
 
 class Vsftpd(FTPServer):
@@ -25,7 +29,7 @@ class Vsftpd(FTPServer):
     ) -> None:
         super().__init__(tls, certificate)
         self.reuse = reuse  # whether data connections have to resume the control's TLS session
-        self.user = f"storages-{secrets.token_hex(4)}"
+        self.user = f"{USER_PREFIX}{secrets.token_hex(4)}"
         self.password = secrets.token_hex(8)
         self._made = False
 
@@ -56,6 +60,7 @@ class Vsftpd(FTPServer):
     def _make_user(self) -> None:
         if self._made:
             return
+        _sweep()
         home, shell = str(self.root), "/bin/sh"
         subprocess.run(["useradd", "-M", "-N", "-d", home, "-s", shell, self.user], check=True)
         self._made = True
@@ -97,3 +102,11 @@ class Vsftpd(FTPServer):
 
 def _vsftpd() -> str:
     return shutil.which("vsftpd", path=SYSTEM_PATH) or ""
+
+
+def _sweep() -> None:
+    """Remove the users of servers whose tests were killed; their directories are gone already."""
+    for account in pwd.getpwall():
+        if account.pw_name.startswith(USER_PREFIX) and not Path(account.pw_dir).exists():
+            # Another run may be sweeping too.
+            subprocess.run(["userdel", account.pw_name], check=False)

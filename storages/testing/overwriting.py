@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from functools import partial
 from threading import Barrier, Event, Thread
@@ -20,6 +21,7 @@ SAVES = 16  # in each race
 PROCESSES = 4
 READS = 30  # that a reader makes while a file is overwritten
 OVERWRITES = 20  # meanwhile, at least
+FAILURES = 1000  # to read, after which a file is taken to be unreadable while it is overwritten
 TRIES = 1000  # to find a free name, after which a save is taken to go on for ever
 
 
@@ -177,9 +179,9 @@ class OverwriteContract(ContractCase):
         contents = [bytes([65 + index]) * 200_000 for index in range(4)]
         self.save("file", contents[0])
         with Reader(self.make_storage(file_overwrite=True), "file") as reader:
-            for number in range(10 * READS):
+            for number in itertools.count():
                 self.save("file", contents[number % 4])
-                if number >= OVERWRITES and len(reader.found) >= READS:
+                if number >= OVERWRITES and reader.has_enough:
                     break
         self.assertEqual(reader.missed, [])
         self.assertGreaterEqual(len(reader.found), READS)
@@ -219,6 +221,13 @@ class Reader(Thread):
         self.stopped = Event()
         self.found: list[bytes] = []
         self.missed: list[Exception] = []
+        self.failed = 0
+
+    @property
+    def has_enough(self) -> bool:
+        """Tell whether there is no use in more overwriting."""
+        useless = bool(self.missed) or self.failed >= FAILURES or not self.is_alive()
+        return useless or len(self.found) >= READS
 
     def __enter__(self) -> Self:
         self.start()
@@ -240,7 +249,7 @@ class Reader(Thread):
         except FileNotFoundError as exc:
             self.missed.append(exc)
         except OSError:
-            pass
+            self.failed += 1
 
 
 def look(raw: RawStore, seen: list[bytes | None]) -> None:

@@ -1,7 +1,7 @@
 """FTP by ProFTPD (Debian's `proftpd-core`, `proftpd-mod-crypto`): lists . and .. in MLSD.
 
 Debian's packages of ProFTPD and vsftpd exclude each other, so where ProFTPD is not installed its
-packages are unpacked into a directory of ours: ``python -m tests.servers.proftpd --install``.
+packages are unpacked into a directory of ours: ``python -m tests.servers.install``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import pwd
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +48,7 @@ class Proftpd(FTPServer):
     @classmethod
     def available(cls) -> str | None:
         if _prefix() is None:
-            return "proftpd is not installed (python -m tests.servers.proftpd --install)"
+            return "proftpd is not installed (python -m tests.servers.install)"
         return None if os.geteuid() == 0 else "proftpd needs root to confine a user"
 
     def environment(self) -> dict[str, str]:
@@ -115,7 +114,7 @@ def install() -> None:
     plan = subprocess.run(simulated, capture_output=True, text=True, check=True).stdout
     names = re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
     with tempfile.TemporaryDirectory() as downloads:
-        subprocess.run(["apt-get", "download", *names], cwd=downloads, check=True)
+        subprocess.run(["apt-get", "-qq", "download", *names], cwd=downloads, check=True)
         for package in Path(downloads).glob("*.deb"):
             subprocess.run(["dpkg", "-x", str(package), str(UNPACKED)], check=True)
 
@@ -124,9 +123,3 @@ def _prefix() -> Path | None:
     """Return the directory under which ProFTPD is installed."""
     prefixes = (Path("/"), UNPACKED)
     return next((path for path in prefixes if (path / "usr/sbin/proftpd").exists()), None)
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] != ["--install"]:
-        sys.exit("usage: python -m tests.servers.proftpd --install")
-    install()

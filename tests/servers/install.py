@@ -1,0 +1,62 @@
+"""Install the servers that pip does not bring: ``python -m tests.servers.install``.
+
+Where this account may not, it says which are missing, and their tests are skipped by name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+from tests.servers import proftpd
+
+#: Debian's packages, and what needs them.
+PACKAGES = {
+    "chromium": "the browser test of the example",
+    "chromium-driver": "the same",
+    "curl": "an independent client to compare with",
+    "openssh-client": "ssh-keygen, and the client to compare with",
+    "openssh-server": "SFTP",
+    "vsftpd": "FTP and FTPS",
+}
+
+
+def main() -> None:
+    """Install what is missing, or say that it is."""
+    missing = [name for name in PACKAGES if not is_installed(name)]
+    wanted = [*missing, *([] if proftpd.Proftpd.available() is None else ["proftpd"])]
+    if not wanted:
+        return
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        print(f"Not installed here: {', '.join(wanted)}. Root on Debian would install them.")
+        return
+    print(f"Installing {', '.join(wanted)}", flush=True)
+    run("apt-get", "update", "-qq")
+    if missing:
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing)
+    if "proftpd" in wanted:
+        proftpd.install()
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether Debian's package manager has a package installed."""
+    if shutil.which("dpkg-query") is None:
+        return False
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]
+    return subprocess.run(query, capture_output=True, text=True, check=False).stdout == "installed"
+
+
+def run(*command: str) -> None:
+    """Run a command that must succeed; its output is shown only if it does not."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout.decode(errors='replace')}")
+
+
+if __name__ == "__main__":
+    main()

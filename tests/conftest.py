@@ -10,6 +10,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import pytest
 
@@ -44,7 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Matrix:
-    """Fills in the cells of the contract tests that were collected, by node id."""
+    """Fills in the cells of the contract tests that were run, by node id.
+
+    What a cell needs travels with the report, which may come from another process.
+    """
 
     def __init__(self, cells: dict[str, list[Cell]]) -> None:
         self.cells = cells
@@ -55,10 +59,9 @@ class Matrix:
             if isinstance(item, pytest.Function) and (
                 numbers := getattr(item.function, "items", ())
             ):
-                configuration = item.cls.configuration
-                self.cells[item.nodeid] = [
-                    Cell(configuration, number, item.name, "") for number in numbers
-                ]
+                for number in numbers:
+                    cell = (item.cls.configuration, number, item.name)
+                    item.user_properties.append(("contract", cell))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.outcome == "passed":
@@ -66,9 +69,14 @@ class Matrix:
         reason = skip_reason(report)
         declared = reason.startswith(Impossible.PREFIX)
         status = "impossible" if declared else report.outcome
-        for cell in self.cells.get(report.nodeid, ()):
+        for cell in self.cells_of(report):
             if not cell.status or STATUSES.index(status) > STATUSES.index(cell.status):
                 cell.status, cell.reason = status, reason.removeprefix(Impossible.PREFIX)
+
+    def cells_of(self, report: pytest.TestReport) -> list[Cell]:
+        names = [value for name, value in report.user_properties if name == "contract"]
+        made = [Cell(*map(str, cast("list[str]", each)), status="") for each in names]
+        return self.cells.setdefault(report.nodeid, made)
 
 
 def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:

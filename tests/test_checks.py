@@ -272,6 +272,16 @@ def test_directories_of_one_sftp_server_share_nothing_unless_nested() -> None:
     only(messages(media=media, inside=inside), "W004")
 
 
+def test_directories_of_one_ftp_server_share_nothing_unless_nested() -> None:
+    ftp = "storages.backends.ftp.FTPStorage"
+    media, static, inside = (
+        entry(ftp, location=f"ftps://{user}:canary@files.example/site/{name}")
+        for user, name in (("one", "media"), ("one", "static"), ("other", "media/inside/"))
+    )
+    assert messages(media=media, static=static) == []
+    only(messages(media=media, inside=inside), "W004")
+
+
 def test_static_files_among_the_media_of_one_bucket_are_warned_of() -> None:
     static = entry("storages.backends.s3boto3.S3ManifestStaticStorage", bucket_name="files")
     only(messages(media=entry(S3, bucket_name="files"), assets=static), "W004")

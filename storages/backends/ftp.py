@@ -171,6 +171,11 @@ class FTPStorage(BaseStorage):
         """Close the idle connections of this process to the location."""
         self._pool.close()
 
+    def root(self) -> tuple[str, ...]:
+        """Return host, port and the parts of the directory."""
+        server = self._server
+        return (server.host, str(server.port), *filter(None, server.root.split("/")))
+
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the path of a name on the server; relative where the location has none."""
         return posixpath.join(self._server.root, normalize_name(name, root=root))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import doctest
 import io
+import os
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,25 +16,31 @@ from typing import Any
 
 import boto3
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.test import override_settings
 
+from storages.backends.ftp import FTPStorage
+from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3Boto3Storage
+from storages.backends.sftpstorage import SFTPStorage
 from tests.models import MyStorage
+from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.moto import Moto
+from tests.servers.pyftpdlib_server import Pyftpdlib
 from tests.settings import INSTALLED_APPS
 
 pytestmark = pytest.mark.filterwarnings("ignore:The .*_STORAGE setting is deprecated")
 
 
-def settings_in(snippet: str) -> dict[str, Any]:
-    """Return what a piece of a settings module sets."""
+def settings_in(snippet: str, names: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a piece of a settings module sets, where some names are known."""
     values: dict[str, Any] = {}
-    exec(snippet, values)
-    return {name: value for name, value in values.items() if name.isupper()}
+    exec(snippet, dict(names or {}), values)
+    return values
 
 
 # -- Installation ---------------------------------------------------------------------------------
@@ -311,3 +319,67 @@ def test_model_walk_through_on_s3(location: str, bucket: str, client: Any) -> No
     # The file whose object was deleted is all that is left.
     (left,) = client.list_objects_v2(Bucket=bucket)["Contents"]
     assert left["Size"] == 12
+
+
+# -- FTP ------------------------------------------------------------------------------------------
+
+FTP = """
+LOCATION = 'ftp://<user>:<pass>@<host>:<port>'
+"""
+
+
+def test_ftp() -> None:
+    if reason := Pyftpdlib.available():
+        pytest.skip(reason)
+    with Pyftpdlib() as server:
+        values = {"user": server.user, "pass": server.password}
+        values |= {"host": server.host, "port": str(server.port)}
+        written = FTP
+        for name, value in values.items():
+            written = written.replace(f"<{name}>", value)
+        with override_settings(**settings_in(written)), FTPStorage() as storage:
+            storage.save("directory/name", ContentFile(b"content"))
+            assert (server.root / "directory/name").read_bytes() == b"content"
+            # "BASE_URL … Defaults to the value of your MEDIA_URL setting."
+            assert storage.url("name") == f"{settings.MEDIA_URL}name"
+            with override_settings(BASE_URL="http://files.example/"):
+                assert storage.url("name") == "http://files.example/name"
+
+
+# -- SFTP -----------------------------------------------------------------------------------------
+
+SFTP = """
+SFTP_STORAGE_HOST = '127.0.0.1'
+SFTP_STORAGE_ROOT = '/site/media/'
+SFTP_STORAGE_PARAMS = {'port': PORT, 'username': 'test', 'key_filename': KEY_FILE}
+SFTP_STORAGE_INTERACTIVE = False
+SFTP_STORAGE_FILE_MODE = 0o640
+SFTP_STORAGE_DIR_MODE = 0o750
+SFTP_STORAGE_UID = UID
+SFTP_STORAGE_GID = GID
+SFTP_KNOWN_HOST_FILE = KNOWN_HOSTS
+"""
+
+
+def test_sftp() -> None:
+    if reason := AsyncSSH.available():
+        pytest.skip(reason)
+    with AsyncSSH() as server:
+        values = {"PORT": server.port, "KEY_FILE": str(server.key_file)}
+        values |= {"UID": os.getuid(), "GID": os.getgid(), "KNOWN_HOSTS": str(server.known_hosts)}
+        with override_settings(**settings_in(SFTP, values)), SFTPStorage() as storage:
+            storage.save("directory/name", ContentFile(b"content"))
+        directory = server.root / "site/media/directory"
+        assert (directory / "name").read_bytes() == b"content"
+        assert stat.filemode((directory / "name").stat().st_mode) == "-rw-r-----"
+        assert stat.filemode(directory.stat().st_mode) == "drwxr-x---"
+
+
+# -- Overwrite ------------------------------------------------------------------------------------
+
+
+def test_overwrite_adds_nothing_to_a_name_that_is_taken(tmp_path: Path) -> None:
+    storage = OverwriteStorage(location=tmp_path)
+    names = {storage.save("name", ContentFile(content)) for content in (b"old", b"new")}
+    assert names == {"name"}
+    assert (tmp_path / "name").read_bytes() == b"new"

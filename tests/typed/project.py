@@ -9,7 +9,10 @@ from typing import Any
 from django.core.files.storage import storages
 from django.db import models
 
+from storages.backends.ftp import FTPStorage
+from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3Boto3Storage, S3ManifestStaticStorage, S3StaticStorage
+from storages.backends.sftpstorage import SFTPStorage
 from storages.base import BaseStorage
 
 
@@ -53,10 +56,16 @@ class Report(models.Model):  # noqa: DJ008
     old = models.ImageField(storage=OldStorage(bucket_name="old"))
     given = models.FileField(storage=private)
     entry = models.FileField(storage=storages["default"])
+    ftp = models.FileField(storage=FTPStorage("ftps://files.example/site", "/files/"))
+    sftp = models.FileField(storage=SFTPStorage("files.example", {"port": 2222}))
+    sftp_root = models.FileField(storage=SFTPStorage(root_path="/site/", file_mode=0o640))
+    local = models.FileField(storage=OverwriteStorage("/srv/files", "/files/"))
 
     misspelt = models.FileField(storage=S3Boto3Storage(bucket_nam="x"))  # error: "bucket_nam"
     below = models.FileField(storage=MediaStorage(locaton="x"))  # error: did you mean "location"?
     mistyped = models.FileField(storage=S3Boto3Storage(querystring_expire="1"))  # error: "str"
+    nowhere = models.FileField(storage=FTPStorage(lokation="ftps://x"))  # error: "location"?
+    open_mode = models.FileField(storage=SFTPStorage(file_mode="640"))  # error: "str"
     extra = models.FileField(storage=S3Boto3Storage("a", "b", "c"))  # error: Too many positional
 
 

@@ -239,7 +239,10 @@ class Files(Connection):
         if "." not in found or set(path) & set("*?[{"):
             self._require_directory(path)
         if "." not in found and self.lists_itself:
-            raise Refusal(errno.EACCES, "The directory cannot be listed")
+            # It was made meanwhile, or it may not be read.
+            found = self._list_with("LIST -a", path)
+            if "." not in found:
+                raise Refusal(errno.EACCES, "The directory cannot be listed")
         return found
 
     def _list_with(self, command: str, path: str) -> Listing:

@@ -6,7 +6,7 @@ import errno
 from urllib.parse import urlsplit
 
 from botocore import exceptions as sdk
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 _ACL = (
@@ -122,9 +122,11 @@ _CLASSES: tuple[tuple[type[Exception], int, str], ...] = (
     ),
     (sdk.HTTPClientError, errno.ECONNRESET, "The connection to {} broke"),
     (sdk.IncompleteReadError, errno.ECONNRESET, "The connection broke before the end"),
-    # botocore lets those through that come while it reads a body, such as of TLS.
     (HTTPError, errno.ECONNRESET, "The connection broke"),
 )
+
+#: What boto3 raises; the last one while it reads a body over TLS.
+ERRORS = (ClientError, BotoCoreError, HTTPError)
 
 
 def code_of(exc: ClientError) -> str:
@@ -136,6 +138,8 @@ def explain(exc: Exception) -> tuple[int, str]:
     """Return the errno for an error of boto3, and what to change."""
     if isinstance(exc, ClientError):
         return _explain_answer(exc)
+    if _timed_out(exc):
+        return errno.ETIMEDOUT, f"{_host(exc)} stopped answering"
     for kind, number, text in _CLASSES:
         if isinstance(exc, kind):
             return number, text.format(_host(exc))
@@ -164,6 +168,12 @@ def _denied(operation: str) -> str:
     if operation in _UPLOADS:
         text += "; with 'default_acl' (AWS_DEFAULT_ACL) set, also s3:PutObjectAcl. " + _ACL
     return text
+
+
+def _timed_out(exc: Exception) -> bool:
+    """Tell whether sending took too long, which botocore calls a closed connection."""
+    inner = getattr(exc, "kwargs", {}).get("error")
+    return any(isinstance(each, TimeoutError) for each in getattr(inner, "args", ()))
 
 
 def _host(exc: Exception) -> str:

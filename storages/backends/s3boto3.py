@@ -27,14 +27,14 @@ try:
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+    from botocore.exceptions import ClientError, ProfileNotFound
     from botocore.signers import CloudFrontSigner
-    from urllib3.exceptions import HTTPError
 except ImportError as exc:
     raise sdk_missing("s3", exc) from exc
 
 from ._s3_cloudfront import cloudfront_signer
-from ._s3_errors import code_of, explain
+from ._s3_download import Download
+from ._s3_errors import ERRORS, code_of, explain
 from ._s3_options import (
     HEADERS,
     METADATA_HEADER,
@@ -91,7 +91,7 @@ _signers: SharedClients[CloudFrontSigner] = SharedClients()
 class S3Boto3Storage(S3Options):
     """Files as objects of a bucket."""
 
-    sdk_errors = (ClientError, BotoCoreError, HTTPError)
+    sdk_errors = ERRORS
     volatile: ClassVar[frozenset[str]] = frozenset({"_preloaded"})
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
@@ -249,14 +249,14 @@ class S3Boto3Storage(S3Options):
             # An empty object has no first byte.
             answer = self._call("get_object", Key=key, **read)
         total = answer.get("ContentRange", "").rpartition("/")[2] or answer["ContentLength"]
-        return _entry(answer, int(total)), answer["Body"]
+        return _entry(answer, int(total)), Download(answer["Body"], answer["ContentLength"])
 
     def _read(self, key: str, start: int, entry: Entry) -> Stream:
         match = {"IfMatch": entry.etag} if entry.etag else {}
         answer = self._call(
             "get_object", Key=key, Range=f"bytes={start}-", **match, **self._read_parameters()
         )
-        return cast("Stream", answer["Body"])
+        return Download(answer["Body"], answer["ContentLength"])
 
     def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
         parameters = self._upload_parameters(key, source)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.backends.s3 import Site
+from tests.backends.s3 import RawBucket, Site
 from tests.servers.moto import Moto
 from tests.servers.process import Server
 from tests.servers.seaweedfs import SeaweedFS
@@ -42,15 +42,22 @@ def moto() -> Iterator[Server]:
     yield from running(Moto())
 
 
+@pytest.fixture(scope="session")
+def weed_bucket(seaweedfs: Server) -> Iterator[RawBucket]:
+    # One for all: SeaweedFS gives each bucket volumes of its own, and has only so many.
+    with RawBucket(seaweedfs) as bucket:
+        yield bucket
+
+
 @pytest.fixture
-def weed(seaweedfs: Server) -> Iterator[Site]:
-    """A bucket on SeaweedFS."""
-    with Site(seaweedfs) as site:
+def weed(weed_bucket: RawBucket) -> Iterator[Site]:
+    """An empty bucket on SeaweedFS."""
+    with Site(weed_bucket) as site:
         yield site
 
 
 @pytest.fixture
 def site(moto: Server) -> Iterator[Site]:
-    """A bucket on moto."""
-    with Site(moto) as site:
+    """An empty bucket on moto."""
+    with RawBucket(moto) as bucket, Site(bucket) as site:
         yield site

@@ -12,7 +12,6 @@ from urllib.request import urlopen
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from storages.backends.s3boto3 import S3Boto3Storage
 from tests.servers.http import HTTPProxy, Request
@@ -28,6 +27,11 @@ def error(code: str, message: str = "what S3 says") -> bytes:
 
 
 DENIED = error("AccessDenied")
+
+
+def locate(place: Any) -> str:
+    """Return the URL of a host and port that speak plain HTTP."""
+    return f"http://{place.host}:{place.port}"
 
 
 def account(server: Any) -> dict[str, Any]:
@@ -60,9 +64,10 @@ def _client(url: str, access_key: str, secret_key: str, region: str) -> Any:
 class RawBucket:
     """A bucket, or what is under a prefix of it, seen by boto3 alone."""
 
-    def __init__(self, server: Any, bucket: str, prefix: str = "") -> None:
+    def __init__(self, server: Any, bucket: str = "", prefix: str = "") -> None:
+        self.server = server
         self.client = client_of(server)
-        self.bucket = bucket
+        self.bucket = bucket or f"test-{uuid.uuid4().hex}"
         self.prefix = prefix
 
     def get(self, name: str) -> bytes | None:
@@ -99,9 +104,13 @@ class RawBucket:
         answer = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix)
         return [(each["Key"], each["UploadId"]) for each in answer.get("Uploads", ())]
 
-    def make(self) -> None:
-        """Make the bucket."""
+    def __enter__(self) -> Self:
         self.client.create_bucket(Bucket=self.bucket)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.empty()
+        self.client.delete_bucket(Bucket=self.bucket)
 
     def empty(self) -> None:
         """Remove all there is, unfinished uploads too."""
@@ -112,33 +121,35 @@ class RawBucket:
             )
         for key, upload in self.uploads():
             self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
+        if isinstance(self.server, SeaweedFS):
+            self._remove_directories()
 
-    def remove(self) -> None:
-        """Remove the bucket with all in it."""
-        try:
-            self.empty()
-            self.client.delete_bucket(Bucket=self.bucket)
-        except ClientError as exc:
-            if exc.response["Error"]["Code"] != "NoSuchBucket":
-                raise
+    def _remove_directories(self) -> None:
+        """Remove what SeaweedFS would go on to list: directories whose last file is gone."""
+        answer = self.client.list_objects_v2(Bucket=self.bucket, Delimiter="/")
+        for each in answer.get("CommonPrefixes", ()):
+            path = quote(f"/buckets/{self.bucket}/{each['Prefix']}")
+            # The filer is SeaweedFS's own protocol, on the fourth of its ports.
+            url = f"http://{self.server.host}:{self.server.port + 3}{path}?recursive=true"
+            with urlopen(URLRequest(url, method="DELETE")):
+                pass
 
 
 class Site:
-    """A bucket of one test's own, and the proxy through which its storages reach it."""
+    """A bucket for one test, and the proxy through which its storages reach it."""
 
-    def __init__(self, server: Any, tls: ssl.SSLContext | None = None) -> None:
-        self.server = server
-        self.raw = RawBucket(server, f"test-{uuid.uuid4().hex}")
-        self.front = HTTPProxy(*server.address, tls=tls)
+    def __init__(self, raw: RawBucket, tls: ssl.SSLContext | None = None) -> None:
+        self.server = raw.server
+        self.raw = raw
+        self.front = HTTPProxy(*raw.server.address, tls=tls)
 
     def __enter__(self) -> Self:
-        self.raw.make()
         self.front.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
         self.front.close()
-        self.raw.remove()
+        self.raw.empty()
 
     def storage(self, **options: Any) -> S3Boto3Storage:
         """Return a storage on the bucket."""
@@ -161,14 +172,3 @@ class Site:
         """Return the one request there was."""
         (request,) = self.sent(method, query)
         return request
-
-
-def remove_directories(server: SeaweedFS, bucket: str) -> None:
-    """Remove what SeaweedFS would go on to list: directories whose last file is gone."""
-    answer = client_of(server).list_objects_v2(Bucket=bucket, Delimiter="/")
-    for each in answer.get("CommonPrefixes", ()):
-        path = quote(f"/buckets/{bucket}/{each['Prefix']}")
-        # The filer is SeaweedFS's own protocol, on the fourth of its ports.
-        url = f"http://{server.host}:{server.port + 3}{path}?recursive=true"
-        with urlopen(URLRequest(url, method="DELETE")):
-            pass

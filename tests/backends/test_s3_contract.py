@@ -11,7 +11,7 @@ from django.core.files.storage import Storage
 
 from storages.backends.s3boto3 import S3Boto3Storage, S3ManifestStaticStorage
 from storages.testing import StorageContract
-from tests.backends.s3 import DENIED, IMPATIENT, RawBucket, account, remove_directories
+from tests.backends.s3 import DENIED, IMPATIENT, RawBucket, account
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy
 from tests.servers.process import Server, free_port
@@ -45,20 +45,14 @@ class S3Contract(StorageContract):
     def begin(cls, server: Server) -> Iterator[None]:
         """Make the bucket of the class's tests."""
         cls.server = server
-        cls.bucket = f"contract-{uuid.uuid4().hex}"
-        bucket = RawBucket(server, cls.bucket)
-        bucket.make()
-        yield
-        bucket.remove()
+        with RawBucket(server) as bucket:
+            cls.bucket = bucket.bucket
+            yield
 
     def setUp(self) -> None:
         super().setUp()
         self.secrets = {name: account(self.server)[name] for name in ("access_key", "secret_key")}
-        self.addCleanup(self.empty)
-
-    def empty(self) -> None:
-        """Remove what a test left."""
-        RawBucket(self.server, self.bucket).empty()
+        self.addCleanup(RawBucket(self.server, self.bucket).empty)
 
     def make_storage(self, **options: Any) -> S3Boto3Storage:
         given = {"bucket_name": self.bucket, **account(self.server)}
@@ -143,10 +137,6 @@ class TestS3OnSeaweedFS(S3Contract):
     @classmethod
     def server_and_bucket(cls, seaweedfs: Server) -> Iterator[None]:
         yield from cls.begin(seaweedfs)
-
-    def empty(self) -> None:
-        super().empty()
-        remove_directories(self.server, self.bucket)
 
     def make_denied(self) -> S3Boto3Storage:
         return self.make_storage(secret_key="wrong")

@@ -21,9 +21,9 @@ from django.test import override_settings
 from storages.backends._s3_upload import upload_in_parts
 from storages.backends.s3boto3 import S3Boto3Storage
 from storages.files import Source
-from tests.backends.s3 import DENIED, Site, error
+from tests.backends.s3 import DENIED, RawBucket, Site, error
 from tests.servers.certificates import authority
-from tests.servers.process import Server, free_port
+from tests.servers.process import free_port
 
 MIB = 1024 * 1024
 #: Small files are uploaded in parts too.
@@ -32,9 +32,9 @@ KEY_OF_32_BYTES = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
-def secure(seaweedfs: Server) -> Iterator[Site]:
-    """A bucket on SeaweedFS, spoken to by TLS."""
-    with Site(seaweedfs, authority().good.server_context()) as site:
+def secure(weed_bucket: RawBucket) -> Iterator[Site]:
+    """An empty bucket on SeaweedFS, spoken to by TLS."""
+    with Site(weed_bucket, authority().good.server_context()) as site:
         yield site
 
 

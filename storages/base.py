@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import IO, Any, ClassVar, Self, cast
 
@@ -236,14 +235,12 @@ class BaseStorage(Configured, _Deconstructible):
                     raise source.error from None
                 raise
 
-    @contextmanager
-    def _errors(self, name: str) -> Iterator[None]:
-        """Turn SDK errors into built-in ones that carry the name."""
-        try:
-            yield
-        except self.sdk_errors as exc:
-            code, text = self._explain(exc)
-            raise OSError(code, text, name) from exc
+    def _errors(self, name: str) -> _Errors:
+        """Turn SDK errors of a ``with`` block into built-in ones that carry the name."""
+        return _Errors(self, name)
+
+    def _error(self, exc: Exception, name: str) -> OSError:
+        return OSError(*self._explain(exc), name)
 
     def _time(self, name: Name, which: str) -> datetime:
         moment: datetime | None = getattr(self._describe(name), which)
@@ -258,3 +255,18 @@ class BaseStorage(Configured, _Deconstructible):
 
 def _safe(names: list[str]) -> list[str]:
     return [name for name in names if is_safe_component(name)]
+
+
+class _Errors:
+    # A class, since a generator would leave the frames of each error it turns to the collector.
+
+    def __init__(self, storage: BaseStorage, name: str) -> None:
+        self._storage = storage
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, exc: BaseException | None, _traceback: object) -> None:
+        if isinstance(exc, self._storage.sdk_errors):
+            raise self._storage._error(exc, self._name) from exc  # noqa: SLF001

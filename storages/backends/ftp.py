@@ -60,7 +60,7 @@ class FTPStorage(BaseStorage):
     """Keeps files under one directory of an FTP server.
 
     An upload goes to a temporary name next to its own, is measured, and is then renamed.
-    Filess are pooled; an open file that is being read holds one.
+    Connections are pooled; an open file that is being read holds one.
     """
 
     location: str = positional(
@@ -102,7 +102,7 @@ class FTPStorage(BaseStorage):
         "FTP_STORAGE_MAX_CONNECTIONS",
         default=8,
         check=_check_positive,
-        doc="Filess that one process opens at most; more threads wait.",
+        doc="Connections that one process opens at most; more threads wait.",
     )
     file_overwrite: bool = option(
         "FTP_ALLOW_OVERWRITE",
@@ -260,17 +260,12 @@ class FTPStorage(BaseStorage):
 
     # -- errors -----------------------------------------------------------------------------------
 
-    @contextmanager
-    def _errors(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except self.sdk_errors as exc:
-            code, text = self._explain(exc)
-            error = OSError(code, text, name)
-            # Python has a class of its own for the usual errnos only.
-            raise (
-                FTPStorageException(code, text, name) if type(error) is OSError else error
-            ) from exc
+    def _error(self, exc: Exception, name: str) -> OSError:
+        error = super()._error(exc, name)
+        # Python has a class of its own for the usual errnos only.
+        if type(error) is not OSError:
+            return error
+        return FTPStorageException(error.errno, error.strerror, name)
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
         if isinstance(exc, Refusal):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends.s3 import RawBucket, Site
+from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
 from tests.servers.process import Server
 from tests.servers.seaweedfs import SeaweedFS
@@ -42,22 +43,37 @@ def moto() -> Iterator[Server]:
     yield from running(Moto())
 
 
+# One bucket for all tests: SeaweedFS gives each volumes of its own, and has only so many. One
+# address for all: a client of boto3's for each takes longer than most tests.
+
+
 @pytest.fixture(scope="session")
 def weed_bucket(seaweedfs: Server) -> Iterator[RawBucket]:
-    # One for all: SeaweedFS gives each bucket volumes of its own, and has only so many.
     with RawBucket(seaweedfs) as bucket:
         yield bucket
 
 
+@pytest.fixture(scope="session")
+def weed_front(seaweedfs: Server) -> Iterator[HTTPProxy]:
+    with HTTPProxy(*seaweedfs.address) as front:
+        yield front
+
+
+@pytest.fixture(scope="session")
+def moto_front(moto: Server) -> Iterator[HTTPProxy]:
+    with HTTPProxy(*moto.address) as front:
+        yield front
+
+
 @pytest.fixture
-def weed(weed_bucket: RawBucket) -> Iterator[Site]:
+def weed(weed_bucket: RawBucket, weed_front: HTTPProxy) -> Iterator[Site]:
     """An empty bucket on SeaweedFS."""
-    with Site(weed_bucket) as site:
+    with Site(weed_bucket, weed_front) as site:
         yield site
 
 
 @pytest.fixture
-def site(moto: Server) -> Iterator[Site]:
+def site(moto: Server, moto_front: HTTPProxy) -> Iterator[Site]:
     """An empty bucket on moto."""
-    with RawBucket(moto) as bucket, Site(bucket) as site:
+    with RawBucket(moto) as bucket, Site(bucket, moto_front) as site:
         yield site

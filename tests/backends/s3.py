@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ssl
 import uuid
 from typing import Any, Self
 from urllib.parse import quote
@@ -27,6 +26,11 @@ def error(code: str, message: str = "what S3 says") -> bytes:
 
 
 DENIED = error("AccessDenied")
+
+
+def unshared() -> dict[str, str]:
+    """Return a ``client_config`` that no other test has: its client finds its own credentials."""
+    return {"user_agent_extra": uuid.uuid4().hex}
 
 
 def locate(place: Any) -> str:
@@ -136,19 +140,18 @@ class RawBucket:
 
 
 class Site:
-    """A bucket for one test, and the proxy through which its storages reach it."""
+    """An empty bucket for one test, and the proxy through which its storages reach it."""
 
-    def __init__(self, raw: RawBucket, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, raw: RawBucket, front: HTTPProxy) -> None:
         self.server = raw.server
         self.raw = raw
-        self.front = HTTPProxy(*raw.server.address, tls=tls)
+        self.front = front
 
     def __enter__(self) -> Self:
-        self.front.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.front.close()
+        self.front.clear()
         self.raw.empty()
 
     def storage(self, **options: Any) -> S3Boto3Storage:

@@ -27,7 +27,7 @@ from django.core.files.base import ContentFile, File
 from storages.backends._s3_errors import ERRORS
 from storages.backends.s3boto3 import S3Boto3Storage
 from storages.testing.sources import Interrupted
-from tests.backends.s3 import DENIED, RawBucket, Site, account, error, locate
+from tests.backends.s3 import DENIED, RawBucket, Site, account, error, locate, unshared
 from tests.servers.certificates import Certificate, authority
 from tests.servers.http import HTTPProxy
 from tests.servers.process import HOST, Server, free_port
@@ -55,11 +55,17 @@ def delay() -> Iterator[mock.Mock]:
         yield delay
 
 
-@pytest.fixture
-def line(seaweedfs: Server) -> Iterator[Proxy]:
-    """A bad line to SeaweedFS."""
+@pytest.fixture(scope="module")
+def lasting_line(seaweedfs: Server) -> Iterator[Proxy]:
     with Proxy(*seaweedfs.address) as line:
         yield line
+
+
+@pytest.fixture
+def line(lasting_line: Proxy) -> Iterator[Proxy]:
+    """A bad line to SeaweedFS."""
+    yield lasting_line
+    lasting_line.clear()
 
 
 @pytest.fixture
@@ -388,10 +394,11 @@ def test_g17_process_that_is_ended_during_a_save_leaves_the_file(
     weed.raw.put("before.bin", CONTENT)
     server = weed.server
     line.bandwidth(6 * MIB, "up")
+    before = line.bytes_up
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     arguments = [locate(line), weed.raw.bucket, server.access_key, server.secret_key, str(size)]
     with subprocess.Popen([sys.executable, "-c", SAVING, *arguments], env=environment) as process:
-        while line.bytes_up < MIB and process.poll() is None:
+        while line.bytes_up - before < MIB and process.poll() is None:
             threading.Event().wait(0.01)
         process.send_signal(signal.SIGTERM)
         assert process.wait() == -signal.SIGTERM
@@ -610,7 +617,7 @@ def test_s10_credentials_left_to_boto3_are_renewed(
     (tmp_path / "config").write_text(f"[default]\ncredential_process = {command}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     storage = S3Boto3Storage(
-        bucket_name=site.raw.bucket, endpoint_url=site.front.url, region_name="us-east-1"
+        bucket_name=site.raw.bucket, endpoint_url=site.front.url, client_config=unshared()
     )
     for _ in range(2):
         storage.listdir("")

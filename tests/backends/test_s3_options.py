@@ -21,8 +21,9 @@ from django.test import override_settings
 from storages.backends._s3_upload import upload_in_parts
 from storages.backends.s3boto3 import S3Boto3Storage
 from storages.files import Source
-from tests.backends.s3 import DENIED, RawBucket, Site, error
+from tests.backends.s3 import DENIED, RawBucket, Site, error, unshared
 from tests.servers.certificates import authority
+from tests.servers.http import HTTPProxy
 from tests.servers.process import free_port
 
 MIB = 1024 * 1024
@@ -34,7 +35,8 @@ KEY_OF_32_BYTES = "0123456789abcdef0123456789abcdef"
 @pytest.fixture
 def secure(weed_bucket: RawBucket) -> Iterator[Site]:
     """An empty bucket on SeaweedFS, spoken to by TLS."""
-    with Site(weed_bucket, authority().good.server_context()) as site:
+    tls = authority().good.server_context()
+    with HTTPProxy(*weed_bucket.server.address, tls=tls) as front, Site(weed_bucket, front) as site:
         yield site
 
 
@@ -558,7 +560,7 @@ def test_first_of_the_places_for_credentials_wins(
         monkeypatch.setenv(name, value)
     place = {"bucket_name": site.raw.bucket, "endpoint_url": site.front.url}
     with override_settings(**settings):
-        storage = S3Boto3Storage(**place, **options)
+        storage = S3Boto3Storage(**place, **options, client_config=unshared())
         storage.exists("a.txt")
         assert storage.access_key == (None if used == "chain" else used)
     assert key_of(site) == used
@@ -584,7 +586,10 @@ def test_profile_gives_keys_and_region(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     storage = S3Boto3Storage(
-        bucket_name=site.raw.bucket, endpoint_url=site.front.url, session_profile="photos"
+        bucket_name=site.raw.bucket,
+        endpoint_url=site.front.url,
+        session_profile="photos",
+        client_config=unshared(),
     )
     storage.exists("a.txt")
     assert key_of(site) == "ofprofile"
@@ -598,7 +603,7 @@ def test_missing_profile_is_named_with_its_setting() -> None:
 
 
 def test_missing_credentials_are_named_with_their_settings(site: Site) -> None:
-    storage = S3Boto3Storage(bucket_name="b", endpoint_url=site.front.url, region_name="us-east-1")
+    storage = S3Boto3Storage(bucket_name="b", endpoint_url=site.front.url, client_config=unshared())
     with pytest.raises(PermissionError, match="AWS_ACCESS_KEY_ID"):
         storage.exists("a.txt")
     assert site.sent() == []

@@ -57,6 +57,10 @@ class TenantVault(Vault):
     def bucket(self) -> str:  # type: ignore[override]
         raise RuntimeError("no tenant")
 
+    @property  # type: ignore[misc]
+    def is_closed(self) -> bool:  # type: ignore[override]
+        raise RuntimeError("no tenant")
+
     location = staticmethod(lambda: str(1 / 0))  # type: ignore[assignment]
     is_open = True
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import IO, Any, ClassVar, Self, cast
 
 from django.conf import settings
@@ -133,10 +135,13 @@ class BaseStorage(Configured, _Deconstructible):
         if self.file_overwrite:
             return super().save(name, content, max_length)
         with self._rewindable(content) as again:
+            free = name
             for _ in range(NAME_ATTEMPTS - 1):
                 with suppress(FileExistsError):
-                    return super().save(name, again, max_length)
-            return super().save(name, again, max_length)
+                    return super().save(free, again, max_length)
+                # What holds the name need not be a file that `exists` sees.
+                free = self._alternative(name)
+            return super().save(free, again, max_length)
 
     def _save(self, name: Name, content: File[Any]) -> str:
         name = normalize_name(name)
@@ -211,6 +216,12 @@ class BaseStorage(Configured, _Deconstructible):
         self.close()
 
     # -- shared steps -----------------------------------------------------------------------------
+
+    def _alternative(self, name: str) -> str:
+        directory, base = posixpath.split(name)
+        extension = "".join(PurePosixPath(base).suffixes)
+        root = base.removesuffix(extension)
+        return posixpath.join(directory, self.get_alternative_name(root, extension))
 
     def _describe(self, name: Name) -> Entry:
         name = normalize_name(name)

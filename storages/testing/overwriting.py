@@ -124,7 +124,7 @@ class UniqueNameContract(ContractCase):
     @item(32)
     def test_save_gives_up_where_every_name_is_taken(self) -> None:
         self.raw().put("file", b"another client's")
-        storage = Recipe.of(self.unique, self.secrets).make(get_available_name=insist())
+        storage = Recipe.of(self.unique, self.secrets).make(get_available_name=insist("file"))
         with self.unchanged(), self.assertRaises(FileExistsError):
             self.save("file", b"ours", storage)
 
@@ -272,11 +272,11 @@ def save_share(contents: list[bytes], storage: Storage, process: int) -> list[st
     return save_at_once(storage, contents[process * count : (process + 1) * count])
 
 
-def insist() -> Any:
-    """Return a method that says a name is free, until it was asked too often."""
+def insist(name: str) -> Any:
+    """Return a method that says one name alone is free, until it was asked too often."""
     left = iter(range(TRIES))
 
-    def get_available_name(_storage: Storage, name: str, **_options: Any) -> str:
+    def get_available_name(_storage: Storage, _name: str, **_options: Any) -> str:
         if next(left, None) is None:
             raise AssertionError(f"a save asked for a free name {TRIES} times")
         return name

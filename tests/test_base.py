@@ -1,0 +1,53 @@
+"""What the base does that no service shows by itself."""
+
+from __future__ import annotations
+
+import errno
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.files.base import ContentFile
+
+from storages.files import Source
+from tests.memory import MemoryStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class HeldStorage(MemoryStorage):
+    """Refuses names that are taken by something `exists` does not see, such as a lock."""
+
+    held: Iterable[str] = ()
+    tries = 0
+
+    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+        self.tries += 1
+        if key in self.held:
+            raise FileExistsError(errno.EEXIST, "Held", key)
+        super()._write(key, source, overwrite=overwrite)
+
+
+@pytest.fixture
+def storage() -> HeldStorage:
+    return HeldStorage(bucket=uuid.uuid4().hex)
+
+
+def test_save_goes_on_to_another_name_where_something_unseen_holds_the_first(
+    storage: HeldStorage,
+) -> None:
+    storage.held = ["held/archive.tar.gz"]
+    name = storage.save("held/archive.tar.gz", ContentFile(b"content"))
+    assert name.startswith("held/archive_")
+    assert name.endswith(".tar.gz")
+    assert storage.tries == 2
+    with storage.open(name) as file:
+        assert file.read() == b"content"
+
+
+def test_name_that_replaces_a_held_one_fits_its_length(storage: HeldStorage) -> None:
+    storage.held = ["a-rather-long-name.txt"]
+    name = storage.save("a-rather-long-name.txt", ContentFile(b"content"), max_length=22)
+    assert len(name) <= 22
+    assert name.endswith(".txt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -37,6 +37,7 @@ class S3Contract(StorageContract):
     named_in_urls = frozenset({"access_key"})
     large_size = 8 * 1024 * 1024 + 1
     longest_name = 1024
+    operations = 100
     impossible = {
         "99b": "S3 serves its files itself: without base_url it has their URLs",
     }
@@ -62,6 +63,9 @@ class S3Contract(StorageContract):
 
     def raw(self) -> RawBucket:
         return RawBucket(self.server, self.bucket)
+
+    def plant_many(self, names: Iterable[str]) -> None:
+        self.raw().plant(names)
 
     def headers(self, name: str) -> dict[str, str]:
         answer: dict[str, str] = self.raw().head(name)["ResponseMetadata"]["HTTPHeaders"]

@@ -6,7 +6,6 @@ import errno
 import gzip
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -423,8 +422,7 @@ def test_preloaded_storage_sees_its_own_changes(site: Site) -> None:
 
 
 def test_preloading_lists_every_page_of_the_location_only(site: Site) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: site.raw.put(f"loc/{number:04}", b""), range(1001)))
+    site.raw.plant(f"loc/{number:04}" for number in range(1001))
     site.raw.put("loc2/a.txt", b"content")
     storage = site.storage(preload_metadata=True, location="loc")
     assert storage.exists("1000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from django.test import override_settings
+from PIL import Image
 
 from storages.local import LocalStorage
 from storages.testing import StorageContract, item
@@ -110,3 +112,10 @@ def files_in(directory: Path) -> Iterator[str]:
     for path, _, files in os.walk(directory):
         for file in files:
             yield Path(path, file).relative_to(directory).as_posix()
+
+
+def picture(kind: str = "PNG", colour: str = "red", **options: Any) -> bytes:
+    """Return an image four pixels wide and three high, in a format by Pillow's name."""
+    file = io.BytesIO()
+    Image.new("RGB", (4, 3), colour).save(file, kind, **options)
+    return file.getvalue()

@@ -77,9 +77,11 @@ def in_processes(recipe: Recipe, count: int, job: Callable[[Storage, int], Resul
 
 def _settings() -> dict[str, Any]:
     own: Any = settings
-    return {
-        name: getattr(own, name) for name in dir(own) if name.isupper() and own.is_overridden(name)
-    }
+    names = {name for name in dir(own) if name.isupper() and own.is_overridden(name)}
+    if django.VERSION < (5, 1) and "STORAGES" in names:
+        # Django has made these from it, and takes it or them.
+        names -= {"DEFAULT_FILE_STORAGE", "STATICFILES_STORAGE"}
+    return {name: getattr(own, name) for name in names}
 
 
 def _begin(values: Mapping[str, Any], barrier: Barrier) -> None:

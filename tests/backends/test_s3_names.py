@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import pytest
+from django.conf import settings
 from django.core.files.storage import storages
 from django.test import override_settings
 from django.utils.module_loading import import_string
@@ -59,9 +60,9 @@ def test_old_class_works_in_settings() -> None:
     entry = {"BACKEND": "storages.backends.s3boto.S3BotoStorage", "OPTIONS": {"bucket": "files"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        with override_settings(STORAGES={"default": entry}):
-            assert type(storages["default"]) is CLASS
-            assert storages["default"].bucket_name == "files"
+        with override_settings(STORAGES={**settings.STORAGES, "old": entry}):
+            assert type(storages["old"]) is CLASS
+            assert storages["old"].bucket_name == "files"
 
 
 def test_missing_name_is_an_attribute_error() -> None:

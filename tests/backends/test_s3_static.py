@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ from django.test import override_settings
 
 from storages.backends.s3boto3 import S3Boto3Storage, S3ManifestStaticStorage, S3StaticStorage
 from storages.testing.network import network_calls
+from storages.testing.statics import given_as
 from tests.backends.s3 import Site
 
-BACKENDS = "storages.backends.s3boto3"
 STATIC = {"css/site.css": "body { background: url(../img/dot.svg) }", "img/dot.svg": "<svg/>"}
 TEMPLATE = "{% load static %}{% static 'css/site.css' %}"
 
@@ -38,16 +40,20 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def site_settings(place: Site, sources: Path, cls: type, **options: Any) -> override_settings:
-    """Return the settings of a site whose static files are on S3."""
-    entry = {"BACKEND": f"{cls.__module__}.{cls.__name__}", "OPTIONS": place.options(**options)}
-    local = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
-    return override_settings(
-        DEBUG=False,
-        STATICFILES_DIRS=[sources],
-        STATICFILES_FINDERS=["django.contrib.staticfiles.finders.FileSystemFinder"],
-        STORAGES={"default": local, "staticfiles": entry},
-    )
+@contextmanager
+def site_settings(
+    place: Site, sources: Path, cls: type[S3Boto3Storage], **options: Any
+) -> Iterator[None]:
+    """Set up a site whose static files are on S3."""
+    with (
+        override_settings(
+            DEBUG=False,
+            STATICFILES_DIRS=[sources],
+            STATICFILES_FINDERS=["django.contrib.staticfiles.finders.FileSystemFinder"],
+        ),
+        given_as("staticfiles", cls(**place.options(**options))),
+    ):
+        yield
 
 
 def collect(**options: Any) -> str:
@@ -123,11 +129,12 @@ def test_manifest_storage_is_pickled_and_works(place: Site, sources: Path) -> No
 
 
 def test_site_starts_and_is_checked_without_an_account() -> None:
-    options = {"bucket_name": "files"}
-    entry = {"BACKEND": f"{BACKENDS}.S3ManifestStaticStorage", "OPTIONS": options}
-    media = {"BACKEND": f"{BACKENDS}.S3Boto3Storage", "OPTIONS": {**options, "location": "media"}}
+    storages = {
+        "default": {"BACKEND": "storages.backends.s3boto3.S3Boto3Storage"},
+        "staticfiles": {"BACKEND": "storages.backends.s3boto3.S3ManifestStaticStorage"},
+    }
     with (
-        override_settings(STORAGES={"default": media, "staticfiles": entry}),
+        override_settings(STORAGES=storages, AWS_STORAGE_BUCKET_NAME="files"),
         network_calls() as calls,
     ):
         call_command("check", stdout=io.StringIO(), stderr=io.StringIO())

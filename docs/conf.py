@@ -27,3 +27,5 @@ html_title = f"{project} {release}"
 autodoc_member_order = "bysource"
 # A reference into our own modules must resolve; those of Django, Python and the SDKs are not built.
 nitpick_ignore_regex = [(r"py:.*", r"(?!storages\b).*")]
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]

@@ -18,7 +18,10 @@ from storages.options import option
 
 __all__ = ["SymlinkOrCopyStorage"]
 
-OPEN_ATTEMPTS = 10  # of a file that is replaced each time
+OPEN_ATTEMPTS = 10  # of a file that others put links in the place of
+
+# How opening a link fails where none is to be followed: as a file, and as a directory.
+_LINKED = {errno.ELOOP, errno.ENOTDIR}
 
 
 class SymlinkOrCopyStorage(LocalStorage):
@@ -73,12 +76,13 @@ class SymlinkOrCopyStorage(LocalStorage):
         return path
 
     def _open_found(self, key: str) -> io.FileIO:
-        for _ in range(OPEN_ATTEMPTS):
-            with super()._open_found(key) as file:
-                # Between the check and the opening the path may have come to lead elsewhere.
-                if os.path.samestat(os.fstat(file.fileno()), self._found(key).stat()):
-                    return io.FileIO(os.dup(file.fileno()))
-        raise OSError(errno.ESTALE, "The file was replaced each time it was opened")
+        for _ in range(OPEN_ATTEMPTS - 1):
+            try:
+                return io.FileIO(self._found(key), opener=_opened_without_links)
+            except OSError as exc:
+                if exc.errno not in _LINKED:
+                    raise
+        return io.FileIO(self._found(key), opener=_opened_without_links)
 
     def _check(self, path: Path, allowed: Iterable[Path]) -> None:
         if not _within(Path(os.path.realpath(path)), allowed):
@@ -101,6 +105,24 @@ class SymlinkOrCopyStorage(LocalStorage):
 def _resolved(path: str | Path) -> Path:
     # `Path.resolve` raises RuntimeError for a loop of links before Python 3.13.
     return Path(os.path.realpath(path, strict=True))
+
+
+def _opened_without_links(path: str | Path, flags: int) -> int:
+    """Open a resolved path part by part; fail where one has become a link meanwhile."""
+    if os.open not in os.supports_dir_fd:
+        return os.open(path, flags)
+    to_directory = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+    *directories, last = Path(path).parts[1:] or (".",)
+    directory = os.open(Path(path).anchor, to_directory)
+    try:
+        for part in directories:
+            inner = os.open(part, to_directory, dir_fd=directory)
+            os.close(directory)
+            directory = inner
+        # A pipe would wait for its other end.
+        return os.open(last, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    finally:
+        os.close(directory)
 
 
 def _within(path: Path, directories: Iterable[Path]) -> bool:

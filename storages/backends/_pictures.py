@@ -37,6 +37,7 @@ HEADER_LIMIT = 32 * 1024 * 1024  # bytes read to find the format, which a few ke
 
 _ICON = b"\x00\x00\x01\x00"
 _ENCODING: dict[str, dict[str, Any]] = {
+    "GIF": {"disposal": 2},  # the frames are whole pictures, with nothing behind them
     "JPEG": {"quality": 90},
     "WEBP": {"quality": 90},
     "AVIF": {"quality": 90},
@@ -92,7 +93,7 @@ def reencoded(source: Source, found: str) -> IO[bytes]:
         first, *rest = frames = list(_frames(image, count))
         if rest:
             durations = [each.info.get("duration", 0) for each in frames]
-            options |= {"append_images": rest, "duration": durations, "disposal": 2}
+            options |= {"append_images": rest, "duration": durations}
             options |= {key: image.info[key] for key in ("loop",) if key in image.info}
         first.save(copy, written, save_all=bool(rest), **options)
     return copy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,11 +62,6 @@ def upload_in_parts(
         with suppress(ClientError, BotoCoreError):
             call("abort_multipart_upload", **_without_encryption(target))
         raise
-
-
-def content_md5(body: bytes) -> str:
-    """Return a body's Content-MD5 (RFC 1864), by which a service finds bytes that changed."""
-    return b64encode(md5(body, usedforsecurity=False).digest()).decode()
 
 
 def _send(

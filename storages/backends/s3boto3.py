@@ -44,7 +44,7 @@ from ._s3_options import (
     check_expire,
     query_name,
 )
-from ._s3_upload import content_md5, upload_in_parts
+from ._s3_upload import upload_in_parts
 
 SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in parts
 UPLOAD_WORKERS = 4  # parts on their way at once
@@ -61,10 +61,12 @@ CLOSED = {
     "RestrictPublicBuckets": True,
 }
 DEFAULTS: dict[str, Any] = {"signature_version": "s3v4", "max_pool_connections": POOL_CONNECTIONS}
-#: For services other than AWS, which know no checksums newer than MD5.
+#: For services other than AWS, which know no checksums newer than themselves; that the signature
+#: covers the bytes guards them instead.
 COMPATIBLE: dict[str, Any] = {
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
+    "s3": {"payload_signing_enabled": True},
 }
 #: What a client is made of; the charset is read for its check alone.
 CLIENT_OPTIONS = (
@@ -117,6 +119,7 @@ class S3Boto3Storage(S3Options):
         style = self.addressing_style or self._default_style()
         compatible = {} if self._is_aws() else COMPATIBLE
         s3 = {
+            **compatible.get("s3", {}),
             **(getattr(given, "s3", None) or {}),
             **({"addressing_style": style} if style else {}),
         }
@@ -181,11 +184,7 @@ class S3Boto3Storage(S3Options):
 
     def _call(self, operation: str, **arguments: Any) -> Any:
         """Send a request about the bucket, which is made first if it is missing and may be."""
-        client = self.client
-        send = getattr(client, operation)
-        checksums = client.meta.config.request_checksum_calculation
-        if "Body" in arguments and checksums == "when_required":
-            arguments["ContentMD5"] = content_md5(arguments["Body"])
+        send = getattr(self.client, operation)
         arguments |= {
             name: each for name, each in self.object_parameters.items() if name in EVERY_REQUEST
         }

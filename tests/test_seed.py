@@ -18,15 +18,18 @@ import boto3
 import pytest
 from django.conf import settings
 from django.core.cache import cache
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.test import override_settings
+from PIL import Image
 
 from storages.backends.ftp import FTPStorage
+from storages.backends.image import ImageStorage
 from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3Boto3Storage
 from storages.backends.sftpstorage import SFTPStorage
+from storages.backends.symlinkorcopy import SymlinkOrCopyStorage
 from tests.models import MyStorage
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.moto import Moto
@@ -375,7 +378,15 @@ def test_sftp() -> None:
         assert stat.filemode(directory.stat().st_mode) == "drwxr-x---"
 
 
-# -- Overwrite ------------------------------------------------------------------------------------
+# -- Image, Overwrite, Symlink or copy ------------------------------------------------------------
+
+
+def test_image_names_end_in_lower_case_in_what_the_file_holds(tmp_path: Path) -> None:
+    png = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(png, "PNG")
+    storage = ImageStorage(location=tmp_path)
+    assert storage.save("photo.JPEG", ContentFile(png.getvalue())) == "photo.png"
+    assert storage.save("scan", ContentFile(png.getvalue())) == "scan.png"
 
 
 def test_overwrite_adds_nothing_to_a_name_that_is_taken(tmp_path: Path) -> None:
@@ -383,3 +394,17 @@ def test_overwrite_adds_nothing_to_a_name_that_is_taken(tmp_path: Path) -> None:
     names = {storage.save("name", ContentFile(content)) for content in (b"old", b"new")}
     assert names == {"name"}
     assert (tmp_path / "name").read_bytes() == b"new"
+
+
+def test_files_within_a_directory_are_linked_to_and_others_copied(tmp_path: Path) -> None:
+    shared, elsewhere, location = (tmp_path / name for name in ("shared", "elsewhere", "location"))
+    for directory in (shared, elsewhere, location):
+        directory.mkdir()
+        (directory / "file").write_bytes(b"content")
+    storage = SymlinkOrCopyStorage(location=location, symlink_within=str(shared))
+    for name, directory in {"linked": shared, "copied": elsewhere}.items():
+        with (directory / "file").open("rb") as file:
+            storage.save(name, File(file))
+    assert (location / "linked").readlink() == shared / "file"
+    assert not (location / "copied").is_symlink()
+    assert (location / "copied").read_bytes() == b"content"

@@ -14,7 +14,7 @@ from django.core.files.uploadedfile import UploadedFile
 
 from storages.files import Source
 from storages.local import LocalStorage
-from storages.options import option
+from storages.options import option, positional
 
 __all__ = ["SymlinkOrCopyStorage"]
 
@@ -32,7 +32,7 @@ class SymlinkOrCopyStorage(LocalStorage):
     A link that leads anywhere else is not followed, whoever made it.
     """
 
-    symlink_within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = option(
+    symlink_within: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = positional(
         default=(),
         kw_only=False,
         doc="Directories whose files are linked to: a list, or a text with ``:`` (``;`` on "

@@ -10,9 +10,11 @@ from django.core.files.storage import storages
 from django.db import models
 
 from storages.backends.ftp import FTPStorage
+from storages.backends.image import ImageStorage
 from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3Boto3Storage, S3ManifestStaticStorage, S3StaticStorage
 from storages.backends.sftpstorage import SFTPStorage
+from storages.backends.symlinkorcopy import SymlinkOrCopyStorage
 from storages.base import BaseStorage
 
 
@@ -60,12 +62,15 @@ class Report(models.Model):  # noqa: DJ008
     sftp = models.FileField(storage=SFTPStorage("files.example", {"port": 2222}))
     sftp_root = models.FileField(storage=SFTPStorage(root_path="/site/", file_mode=0o640))
     local = models.FileField(storage=OverwriteStorage("/srv/files", "/files/"))
+    photo = models.ImageField(storage=ImageStorage(on_unknown="refuse"))
+    linked = models.FileField(storage=SymlinkOrCopyStorage("/srv/files", "/files/", "/a:/b"))
 
     misspelt = models.FileField(storage=S3Boto3Storage(bucket_nam="x"))  # error: "bucket_nam"
     below = models.FileField(storage=MediaStorage(locaton="x"))  # error: did you mean "location"?
     mistyped = models.FileField(storage=S3Boto3Storage(querystring_expire="1"))  # error: "str"
     nowhere = models.FileField(storage=FTPStorage(lokation="ftps://x"))  # error: "location"?
     open_mode = models.FileField(storage=SFTPStorage(file_mode="640"))  # error: "str"
+    other = models.ImageField(storage=ImageStorage(on_unknown="drop"))  # error: "on_unknown"
     extra = models.FileField(storage=S3Boto3Storage("a", "b", "c"))  # error: Too many positional
 
 

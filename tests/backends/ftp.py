@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.backends.directory import RawDirectory
 from tests.servers.certificates import authority
 from tests.servers.ftp import TLS, FTPServer
 from tests.servers.process import HOST, free_port
@@ -57,29 +57,15 @@ def _trusting(ca_file: str) -> Any:
     return _contexts.setdefault(ca_file, partial(ssl.create_default_context, cafile=ca_file))
 
 
-class RawDirectory:
-    """The server's own view of a storage's root."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def get(self, name: str) -> bytes | None:
-        path = self.path / name
-        return path.read_bytes() if path.is_file() else None
+class FTPDirectory(RawDirectory):
+    """The server's own view of a storage's root, all of it the server's user's."""
 
     def put(self, name: str, content: bytes) -> None:
+        super().put(name, content)
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = self.path / uuid.uuid4().hex
-        written.write_bytes(content)
-        self._give_away(written)
-        written.replace(path)
-        while (path := path.parent) != self.path:
+        while path != self.path:
             self._give_away(path)
-
-    def names(self) -> list[str]:
-        found = (path for path in self.path.rglob("*") if not path.is_dir())
-        return sorted(str(path.relative_to(self.path)) for path in found)
+            path = path.parent
 
     def make(self) -> None:
         """Make the root, the server's user's own."""

@@ -6,7 +6,6 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -16,6 +15,7 @@ from PIL import Image
 
 from storages.local import LocalStorage
 from storages.testing import StorageContract, item
+from tests.backends.directory import RawDirectory
 
 BASE_URL = "/files/"
 NO_SERVER = "no server that may be away"
@@ -85,33 +85,6 @@ class LocalContract(StorageContract):
         path = urlsplit(url).path
         assert path.startswith(BASE_URL)
         return (self.directory / unquote(path.removeprefix(BASE_URL))).read_bytes()
-
-
-class RawDirectory:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def get(self, name: str) -> bytes | None:
-        path = self.path / name
-        return path.read_bytes() if path.is_file() else None
-
-    def put(self, name: str, content: bytes) -> None:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Another client that knows its trade replaces a file whole.
-        beside = self.path / f".{os.urandom(8).hex()}.put"
-        beside.write_bytes(content)
-        beside.replace(path)
-
-    def names(self) -> list[str]:
-        return list(files_in(self.path))
-
-
-def files_in(directory: Path) -> Iterator[str]:
-    """Yield the names of all files, hidden ones too, at any depth."""
-    for path, _, files in os.walk(directory):
-        for file in files:
-            yield Path(path, file).relative_to(directory).as_posix()
 
 
 def picture(kind: str = "PNG", colour: str = "red", **options: Any) -> bytes:

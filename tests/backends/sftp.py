@@ -44,26 +44,6 @@ def known_hosts_of(server: SSHServer, port: int) -> Path:
     return path
 
 
-class RawDirectory:
-    """The server's own view of a storage's root."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def get(self, name: str) -> bytes | None:
-        path = self.path / name
-        return path.read_bytes() if path.is_file() else None
-
-    def put(self, name: str, content: bytes) -> None:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-    def names(self) -> list[str]:
-        found = (path for path in self.path.rglob("*") if not path.is_dir())
-        return sorted(str(path.relative_to(self.path)) for path in found)
-
-
 class Turns:
     """Relays connections and counts how often a client spoke after the server: round trips."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from storages.backends.ftp import FTPStorage
 from storages.testing import StorageContract
-from tests.backends.ftp import RawDirectory, bad_data_line, location, running, trust
+from tests.backends.ftp import FTPDirectory, bad_data_line, location, running, trust
 from tests.servers.certificates import authority
 from tests.servers.ftp import FTPServer
 from tests.servers.process import free_port
@@ -70,8 +70,8 @@ class FTPContract(StorageContract):
         place = location(self.server, self.root, self.proxy, password=canary)
         return {"location": place, "ssl_context": authority().client_context()}
 
-    def raw(self) -> RawDirectory:
-        return RawDirectory(self.server.root / self.root)
+    def raw(self) -> FTPDirectory:
+        return FTPDirectory(self.server.root / self.root)
 
     def local_directory(self) -> Path:
         return self.raw().path

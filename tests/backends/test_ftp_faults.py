@@ -19,7 +19,7 @@ from django.core.files.storage import Storage
 from storages.backends.ftp import FTPStorage, FTPStorageException, FTPStorageFile
 from storages.files import RemoteFile
 from storages.testing.lifecycle import eventually
-from tests.backends.ftp import RawDirectory, bad_data_line, location, running, trust
+from tests.backends.ftp import FTPDirectory, bad_data_line, location, running, trust
 from tests.servers.certificates import Certificate, authority
 from tests.servers.ftp import TLS, FTPServer
 from tests.servers.process import HOST, free_port
@@ -44,8 +44,8 @@ def root(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def raw(server: FTPServer, root: str) -> RawDirectory:
-    raw = RawDirectory(server.root / root)
+def raw(server: FTPServer, root: str) -> FTPDirectory:
+    raw = FTPDirectory(server.root / root)
     raw.make()
     return raw
 
@@ -57,7 +57,7 @@ def proxy(server: FTPServer) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def storage(server: FTPServer, proxy: Proxy, root: str, raw: RawDirectory) -> Iterator[FTPStorage]:
+def storage(server: FTPServer, proxy: Proxy, root: str, raw: FTPDirectory) -> Iterator[FTPStorage]:
     with FTPStorage(location(server, root, proxy), file_overwrite=True, timeout=10) as storage:
         yield storage
 
@@ -100,7 +100,7 @@ def test_tls_of_both_kinds_works_with_a_verified_certificate(
             assert storage.listdir("directory") == ([], ["a.bin"])
 
 
-def test_active_mode_lets_the_server_connect(server: FTPServer, raw: RawDirectory) -> None:
+def test_active_mode_lets_the_server_connect(server: FTPServer, raw: FTPDirectory) -> None:
     place = location(server, raw.path.name, scheme="aftp")
     with FTPStorage(place) as storage:
         save(storage)
@@ -243,7 +243,7 @@ def test_server_that_cannot_write_more_keeps_the_old_file_and_nothing_else() -> 
 
 
 @pytest.fixture
-def denied(server: FTPServer, raw: RawDirectory) -> Path:
+def denied(server: FTPServer, raw: FTPDirectory) -> Path:
     """Return a directory that the server's user can do nothing in."""
     if isinstance(server, Pyftpdlib):
         pytest.skip("impossible: its user is the one of the tests, who may do everything")
@@ -267,7 +267,7 @@ def test_denied_directory_raises_permission_error(storage: FTPStorage, denied: P
 
 
 def test_unreadable_file_raises_permission_error(
-    server: FTPServer, storage: FTPStorage, raw: RawDirectory
+    server: FTPServer, storage: FTPStorage, raw: FTPDirectory
 ) -> None:
     if isinstance(server, Pyftpdlib):
         pytest.skip("impossible: its user is the one of the tests, who may do everything")
@@ -303,7 +303,7 @@ def test_root_that_no_save_has_made_yet_lists_as_empty(server: FTPServer, root: 
         assert storage.listdir("") == ([], ["a.bin"])
 
 
-def test_links_are_what_they_lead_to(storage: FTPStorage, raw: RawDirectory) -> None:
+def test_links_are_what_they_lead_to(storage: FTPStorage, raw: FTPDirectory) -> None:
     raw.put("directory/a.txt", b"content")
     (raw.path / "to_file").symlink_to("directory/a.txt")
     (raw.path / "to -> directory").symlink_to("directory")
@@ -330,7 +330,7 @@ def test_operations_share_one_connection(storage: FTPStorage, proxy: Proxy) -> N
 
 
 def test_threads_open_no_more_connections_than_the_limit(
-    server: FTPServer, proxy: Proxy, root: str, raw: RawDirectory
+    server: FTPServer, proxy: Proxy, root: str, raw: FTPDirectory
 ) -> None:
     with FTPStorage(location(server, root, proxy), max_connections=3) as storage:
         threads = [
@@ -345,7 +345,7 @@ def test_threads_open_no_more_connections_than_the_limit(
 
 
 def test_storages_on_one_server_share_its_connections(
-    server: FTPServer, proxy: Proxy, root: str, raw: RawDirectory
+    server: FTPServer, proxy: Proxy, root: str, raw: FTPDirectory
 ) -> None:
     with FTPStorage(location(server, root, proxy)) as storage:
         save(storage, "below/a.bin")
@@ -545,7 +545,7 @@ def test_dos_listings_are_read() -> None:
         assert storage.exists("my files")
 
 
-def test_uploads_under_way_and_locks_are_not_listed(storage: FTPStorage, raw: RawDirectory) -> None:
+def test_uploads_under_way_and_locks_are_not_listed(storage: FTPStorage, raw: FTPDirectory) -> None:
     raw.put(f".{32 * 'a'}.part", b"half")
     raw.put(f".{32 * 'a'}.lock/x", b"")
     raw.put(".other.part", b"")

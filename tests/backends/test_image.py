@@ -21,7 +21,8 @@ from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from storages.backends.image import ImageStorage
 from storages.testing.sources import Generated, pipe
-from tests.backends.local import LocalContract, files_in, picture
+from tests.backends.directory import files_in
+from tests.backends.local import LocalContract, picture
 
 EXTENSIONS = {
     "JPEG": "jpg",

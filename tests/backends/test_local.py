@@ -25,7 +25,8 @@ from storages.backends.image import ImageStorage
 from storages.backends.overwrite import OverwriteStorage
 from storages.backends.symlinkorcopy import SymlinkOrCopyStorage
 from storages.testing.parallel import in_threads
-from tests.backends.local import NOBODY, files_in, picture
+from tests.backends.directory import files_in
+from tests.backends.local import NOBODY, picture
 from tests.crash import in_child
 
 BACKENDS = [OverwriteStorage, ImageStorage, SymlinkOrCopyStorage]

@@ -14,7 +14,8 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 
 from storages.backends.overwrite import OverwriteStorage
 from storages.testing.parallel import Recipe, in_processes
-from tests.backends.local import LocalContract, files_in
+from tests.backends.directory import files_in
+from tests.backends.local import LocalContract
 from tests.crash import killed_at, system_calls
 
 KILLS = 1000

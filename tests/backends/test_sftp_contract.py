@@ -10,7 +10,8 @@ import pytest
 
 from storages.backends.sftpstorage import SFTPStorage
 from storages.testing import StorageContract
-from tests.backends.sftp import RawDirectory, options, running
+from tests.backends.directory import RawDirectory
+from tests.backends.sftp import options, running
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.openssh import OpenSSH
 from tests.servers.process import free_port

@@ -18,7 +18,8 @@ from django.core.files.storage import Storage
 
 from storages.backends._sftp_connect import Connector
 from storages.backends.sftpstorage import SFTPStorage
-from tests.backends.sftp import RawDirectory, options, running
+from tests.backends.directory import RawDirectory
+from tests.backends.sftp import options, running
 from tests.servers.asyncssh_server import AsyncSSH, Quirks
 from tests.servers.openssh import OpenSSH
 from tests.servers.process import HOST, free_port

@@ -22,7 +22,8 @@ from django.core.files.base import ContentFile
 from django.test import override_settings
 
 from storages.backends.sftpstorage import SFTPStorage
-from tests.backends.sftp import RawDirectory, Turns, options, running
+from tests.backends.directory import RawDirectory
+from tests.backends.sftp import Turns, options, running
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.openssh import OpenSSH
 from tests.servers.proxy import Proxy

@@ -23,7 +23,8 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from storages.backends.symlinkorcopy import SymlinkOrCopyStorage
-from tests.backends.local import LocalContract, files_in
+from tests.backends.directory import files_in
+from tests.backends.local import LocalContract
 from tests.crash import in_child, killed_at
 
 CONTENT = b"content"

@@ -1,0 +1,37 @@
+"""A directory that a backend stores in, looked at from this machine."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class RawDirectory:
+    """What a storage's root holds, and another client that writes there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, name: str) -> bytes | None:
+        path = self.path / name
+        return path.read_bytes() if path.is_file() else None
+
+    def put(self, name: str, content: bytes) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Another client that knows its trade replaces a file whole.
+        beside = self.path / f".{uuid.uuid4().hex}.put"
+        beside.write_bytes(content)
+        beside.replace(path)
+
+    def names(self) -> list[str]:
+        return sorted(files_in(self.path))
+
+
+def files_in(directory: Path) -> Iterator[str]:
+    """Yield the names of all files, hidden ones too, at any depth."""
+    for path, _, files in os.walk(directory):
+        for file in files:
+            yield Path(path, file).relative_to(directory).as_posix()

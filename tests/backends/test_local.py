@@ -25,6 +25,7 @@ from storages.backends.image import ImageStorage
 from storages.backends.overwrite import OverwriteStorage
 from storages.backends.symlinkorcopy import SymlinkOrCopyStorage
 from storages.testing.parallel import in_threads
+from storages.testing.sources import Interrupted
 from tests.backends.directory import files_in
 from tests.backends.local import NOBODY, picture
 from tests.crash import in_child
@@ -184,13 +185,13 @@ def test_sweeping_does_not_fail_a_save(storage, tmp_path):
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o444])
 def test_permissions_are_those_of_the_settings(overwriting, tmp_path, mode):
-    modes = {"FILE_UPLOAD_PERMISSIONS": mode, "FILE_UPLOAD_DIRECTORY_PERMISSIONS": mode | 0o700}
+    modes = {"FILE_UPLOAD_PERMISSIONS": mode, "FILE_UPLOAD_DIRECTORY_PERMISSIONS": mode | 0o770}
     for content in (ContentFile(b"content"), upload(b"content")):
         with override_settings(**modes), content:
             overwriting.save("one/two/a.txt", content)
         assert mode_of(tmp_path / "one/two/a.txt") == mode
     for directory in ("one", "one/two"):
-        assert mode_of(tmp_path / directory) == mode | 0o700
+        assert mode_of(tmp_path / directory) == mode | 0o770
 
 
 def test_permissions_without_a_setting_are_left_to_the_umask(overwriting, tmp_path):
@@ -314,10 +315,14 @@ def test_name_is_taken_in_one_step_where_there_are_no_hard_links(unique, tmp_pat
     def link(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
+    def take_the_name() -> None:
+        (tmp_path / "a.txt").write_bytes(b"another's")
+
     monkeypatch.setattr(os, "link", link)
-    names = [save(unique, "a.txt", b"%d" % number) for number in range(2)]
-    assert [(tmp_path / name).read_bytes() for name in names] == [b"0", b"1"]
-    assert set(files_in(tmp_path)) == set(names)
+    name = unique.save("a.txt", File(Interrupted(b"ours", take_the_name)))
+    assert (tmp_path / name).read_bytes() == b"ours"
+    assert (tmp_path / "a.txt").read_bytes() == b"another's"
+    assert set(files_in(tmp_path)) == {"a.txt", name}
 
 
 # Odd things in the directory

@@ -166,15 +166,17 @@ class Option:
 
     def _found(self, storage: Any) -> Any:
         """Return the value as it was set: a property or callable itself, not what it gives."""
-        value = given_options(storage).get(self.name, UNSET)
-        if value is not UNSET and self.name not in vars(storage).get("_dropped", ()):
+        state = vars(storage)
+        value = state["_given"].get(self.name, UNSET) if "_given" in state else UNSET
+        if value is not UNSET and self.name not in state.get("_dropped", ()):
             return value
         if self.override is not UNSET:
             return self.override
         for name in self.settings:
             if (value := setting(name)) is not None:
                 return value
-        return UNSET if (value := lookup_env(self.env)) is None else value
+        value = lookup_env(self.env) if self.env else None
+        return UNSET if value is None else value
 
     def _fallback(self, storage: Any) -> Any:
         if self.name in vars(storage).get("_dropped", ()):

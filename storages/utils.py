@@ -38,9 +38,9 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
     A dotted name reaches into a dict: ``setting("DB_FILES.db_table")``. With ``strict`` a missing
     setting raises ImproperlyConfigured.
     """
-    first, *rest = name.split(".")
+    first, _, rest = name.partition(".")
     value = getattr(settings, first, None)
-    for part in rest:
+    for part in rest.split(".") if rest else ():
         value = value.get(part) if isinstance(value, dict) else None
     if value is not None:
         return value

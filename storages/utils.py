@@ -39,7 +39,9 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
     setting raises ImproperlyConfigured.
     """
     first, _, rest = name.partition(".")
-    value = getattr(settings, first, None)
+    # Past Django's wrapper, which raises and catches an error for each name that is not set.
+    holder = vars(settings)["_wrapped"] if settings.configured else settings
+    value = None if getattr(holder, first, None) is None else getattr(settings, first)
     for part in rest.split(".") if rest else ():
         value = value.get(part) if isinstance(value, dict) else None
     if value is not None:

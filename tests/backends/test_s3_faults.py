@@ -72,7 +72,10 @@ def line(lasting_line: Proxy) -> Iterator[Proxy]:
 def on_line(weed: Site, line: Proxy) -> S3Boto3Storage:
     """A storage at the end of the bad line, whose bucket holds a file."""
     weed.raw.put("before.bin", CONTENT)
-    return weed.storage(endpoint_url=locate(line), client_config=CONFIG)
+    storage = weed.storage(endpoint_url=locate(line), client_config=CONFIG)
+    # The client is shared by all tests: what the one before broke must not count as a fault here.
+    storage.close()
+    return storage
 
 
 @pytest.fixture

@@ -150,7 +150,8 @@ class Option:
     def redacted(self, value: Any) -> Any:
         """Return the value without its secrets, `UNSET` where nothing of it may be shown."""
         if callable(self.secret):
-            return self.secret(value) if isinstance(value, (str, Mapping)) else UNSET
+            usable = isinstance(value, (str, Mapping)) and self.accepts(value)
+            return self.secret(value) if usable else UNSET
         return UNSET if self.secret else value
 
     def __str__(self) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 import pytest
 from django.core.files.base import ContentFile
 
 from storages.files import Source
+from storages.options import option
 from tests.memory import MemoryStorage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class HeldStorage(MemoryStorage):
@@ -27,6 +25,18 @@ class HeldStorage(MemoryStorage):
         if key in self.held:
             raise FileExistsError(errno.EEXIST, "Held", key)
         super()._write(key, source, overwrite=overwrite)
+
+
+class ProxiedStorage(MemoryStorage):
+    """Has an option that holds secrets among other things."""
+
+    proxies: Mapping[str, str] = option(default={}, secret=lambda value: dict(value.items()))
+
+
+def test_value_of_the_wrong_type_is_no_error_of_its_description() -> None:
+    storage = ProxiedStorage(bucket="bucket", proxies="http://user:password@host")  # type: ignore[arg-type]
+    assert repr(storage) == "ProxiedStorage(bucket='bucket', proxies=…)"
+    assert storage.deconstruct()[2] == {"bucket": "bucket"}
 
 
 @pytest.fixture

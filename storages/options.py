@@ -102,9 +102,11 @@ class Option:
         """Return the option's value for a storage, found and checked."""
         if self.alias_of is not None:
             return getattr(storage, self.alias_of)
-        value = self._find(storage)
+        value = self._found(storage)
         if value is UNSET:
             return self._fallback(storage)
+        if value is self.override and hasattr(type(value), "__get__"):
+            value = value.__get__(storage, type(storage))
         if callable(value) and not self.accepts(value):
             value = value()
         if isinstance(value, Promise):
@@ -159,11 +161,6 @@ class Option:
         places = [f"setting {name}" for name in self.settings]
         places += [f"environment variable {name}" for name in self.env]
         return f"option '{self.name}'" + (f" ({' or '.join(places)})" if places else "")
-
-    def _find(self, storage: Any) -> Any:
-        value = self._found(storage)
-        bind = getattr(type(value), "__get__", None) if value is self.override else None
-        return bind(value, storage, type(storage)) if bind else value
 
     def _found(self, storage: Any) -> Any:
         """Return the value as it was set: a property or callable itself, not what it gives."""

@@ -13,9 +13,11 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.utils.encoding import filepath_to_uri
+from django.utils.functional import empty
 
 _CONTROLS = re.compile(r"[\x00-\x1f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+_lazy_settings: Any = settings
 _SHOWN = 120  # characters of a name quoted in an error
 
 # What a compressed file is; as a Content-Encoding it would make clients unpack it (RFC 9110 8.4.1).
@@ -40,7 +42,9 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
     """
     first, _, rest = name.partition(".")
     # Past Django's wrapper, which raises and catches an error for each name that is not set.
-    holder = vars(settings)["_wrapped"] if settings.configured else settings
+    holder = _lazy_settings._wrapped  # noqa: SLF001
+    if holder is empty:
+        holder = settings
     value = None if getattr(holder, first, None) is None else getattr(settings, first)
     for part in rest.split(".") if rest else ():
         value = value.get(part) if isinstance(value, dict) else None

@@ -44,19 +44,22 @@ def progress(text: str) -> None:
         print(f"… {text}", file=sys.stderr)
 
 
-def cpu_of(call: Callable[[], object], repeats: int) -> float:
-    """Return the CPU time of this process that one call takes, in seconds."""
+def cpu_of(call: Callable[[], object]) -> float:
+    """Return the CPU time of this process that a call takes, in seconds."""
     start = time.process_time()
-    for _ in range(repeats):
-        call()
-    return (time.process_time() - start) / repeats
+    call()
+    return time.process_time() - start
 
 
 def cpu_ratio(call: Callable[[], object], bare: Callable[[], object], repeats: int) -> float:
-    """Return the CPU time of ``call`` over that of ``bare``: the median of alternating rounds."""
-    for each in (call, bare):
-        cpu_of(each, repeats)
-    return statistics.median(cpu_of(call, repeats) / cpu_of(bare, repeats) for _ in range(7))
+    """Return the CPU time of ``call`` over that of ``bare``: the medians of alternating calls."""
+    for _ in range(repeats // 10):
+        call(), bare()
+    # In turns, so that what else this machine does meets both alike.
+    times = [(cpu_of(call), cpu_of(bare)) for _ in range(repeats)]
+    return statistics.median(own for own, _ in times) / statistics.median(
+        other for _, other in times
+    )
 
 
 def peak_memory_of(call: Callable[[], object]) -> int:

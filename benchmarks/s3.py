@@ -98,7 +98,7 @@ def cpu_rows(storage: S3Boto3Storage) -> list[Row]:
     rows = []
     for size, name in ((1024, "1 KiB"), (READ_AHEAD, "256 KiB"), (8 * MIB, "8 MiB")):
         progress(f"CPU of {name}")
-        content, repeats = os.urandom(size), 100 if size < MIB else 10
+        content, repeats = os.urandom(size), 1000 if size < MIB else 50
 
         def save(content: bytes = content) -> object:
             return storage.save("cpu", ContentFile(content))

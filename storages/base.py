@@ -60,6 +60,8 @@ class BaseStorage(Configured, _Deconstructible):
     )
     max_size: int | None = option(doc="Bytes a saved file may have; more raises OSError (EFBIG).")
 
+    #: Whether a save may change a name for other reasons than that it is taken.
+    renames: ClassVar[bool] = False
     #: SDK exception classes that `_explain` knows.
     sdk_errors: ClassVar[tuple[type[Exception], ...]] = ()
 

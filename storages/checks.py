@@ -14,14 +14,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import chain, combinations
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import django
 from django.apps import AppConfig, apps
-from django.conf import global_settings, settings
+from django.conf import STATICFILES_STORAGE_ALIAS, global_settings, settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import Storage, default_storage, storages
+from django.core.files.storage import (
+    FileSystemStorage,
+    Storage,
+    default_storage,
+    storages,
+)
 from django.db.models import FileField
 from django.utils.module_loading import import_string
 
@@ -81,6 +87,7 @@ def check_old_settings(**_kwargs: Any) -> list[CheckMessage]:
 def check_roots(**_kwargs: Any) -> list[CheckMessage]:
     """Warn of two entries of ``STORAGES`` that share files."""
     roots = {alias: root for alias in entries() if (root := root_of(alias))}
+    ours = {alias for alias in roots if issubclass(class_of(alias), Configured)}
     return [
         Warning(
             f"It shares its files with STORAGES[{second!r}].",
@@ -90,8 +97,21 @@ def check_roots(**_kwargs: Any) -> list[CheckMessage]:
             id="storages.W004",
         )
         for (first, root), (second, other) in combinations(roots.items(), 2)
-        if root[: len(other)] == other[: len(root)]
+        if root[: len(other)] == other[: len(root)] and ours & {first, second}
     ]
+
+
+@register(Tags.files, TAG)
+def check_static_names(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of static files that are not found under the names that the project gives them."""
+    alias = STATICFILES_STORAGE_ALIAS
+    with suppress(KeyError, Refused):
+        cls = class_of(alias)
+        if getattr(cls, "renames", False):
+            text = f"{cls.__name__} saves static files under names that pages may not ask for."
+            hint = "Use a storage that keeps names, such as OverwriteStorage, for static files."
+            return [Warning(text, hint=hint, obj=entry_of(alias), id="storages.W007")]
+    return []
 
 
 @register(Tags.security, TAG, deploy=True)
@@ -270,9 +290,14 @@ def stated(storage: Configured, method: str) -> Iterator[str]:
 
 def root_of(alias: str) -> tuple[str, ...]:
     """Return where an entry keeps its files; empty where that is computed or cannot be told."""
-    with suppress(Refused, ImproperlyConfigured):
+    with suppress(Refused, ImproperlyConfigured, ValueError):
         for found in made(alias):
             return () if computed(found.storage) else found.storage.root()
+        # Django's own; a site's may compute where it keeps its files.
+        cls = class_of(alias)
+        if issubclass(cls, FileSystemStorage) and cls.__module__.startswith("django."):
+            storage = cast("FileSystemStorage", storages[alias])
+            return Path(storage.location).parts if storage.base_location else ()
     return ()
 
 

@@ -291,6 +291,33 @@ def test_static_files_among_the_media_of_one_bucket_are_warned_of() -> None:
     only(messages(media=entry(S3, bucket_name="files"), assets=static), "W004")
 
 
+def test_static_files_among_djangos_media_are_warned_of(tmp_path: Path) -> None:
+    django_files = "django.core.files.storage.FileSystemStorage"
+    overwrite = "storages.backends.overwrite.OverwriteStorage"
+    with override_settings(MEDIA_ROOT=tmp_path, STATIC_ROOT=tmp_path / "static"):
+        found = messages(default=entry(django_files), staticfiles=entry(overwrite))
+        only(found, "W004")
+        found = messages(default=entry(overwrite), staticfiles=STATIC)
+        only(found, "W004")
+        apart = entry(overwrite, location=tmp_path.parent / "apart")
+        assert messages(default=entry(django_files), staticfiles=apart) == []
+        # Two that are both Django's are Django's affair.
+        assert messages(default=entry(django_files), staticfiles=STATIC) == []
+    with override_settings(MEDIA_ROOT="", STATIC_ROOT=None):
+        # What is not set is the working directory, which is nobody's choice.
+        here = entry(overwrite, location="apart")
+        assert messages(default=entry(django_files), staticfiles=here, other=STATIC) == []
+
+
+def test_static_files_that_would_change_their_names_are_warned_of(tmp_path: Path) -> None:
+    image = entry("storages.backends.image.ImageStorage", location=tmp_path)
+    found = messages(staticfiles=image)
+    message = only(found, "W007")
+    assert str(message).startswith("STORAGES['staticfiles']: (storages.W007) ImageStorage")
+    assert "OverwriteStorage" in str(message.hint)
+    assert messages(default=image) == []
+
+
 # -- deployment -----------------------------------------------------------------------------------
 
 

@@ -36,6 +36,8 @@ class ImageStorage(LocalStorage):
         "and all else that is not picture.",
     )
 
+    renames = True
+
     def save(self, name: Name | None, content: Any, max_length: int | None = None) -> str:
         """Store a file and return its name, which ends in its format."""
         name = normalize_name(content.name if name is None else name)

@@ -22,7 +22,7 @@ from django.utils._os import safe_join
 from .base import BaseStorage, Name
 from .files import COPY_SIZE, Entry, Source, Stream
 from .options import option, options_of, positional
-from .utils import RefusedName, normalize_name, shown
+from .utils import RefusedName, is_taken_by_windows, normalize_name, shown
 
 STALE_AGE = 24 * 3600  # seconds without a write, after which a temporary file is nobody's
 SWEEP_INTERVAL = 3600  # seconds between two looks of a process at the same directory
@@ -82,6 +82,8 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         key = normalize_name(name, root=root)
         if _TEMPORARY.fullmatch(key):
             raise RefusedName(f"The name {shown(key)} is a temporary file's: choose another.")
+        if os.name == "nt" and is_taken_by_windows(key):
+            raise RefusedName(f"The name {shown(key)} means something else to Windows.")
         return key
 
     def path(self, name: Name) -> str:

@@ -17,6 +17,10 @@ from django.utils.functional import empty
 
 _CONTROLS = re.compile(r"[\x00-\x1f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+# Streams of other files, wildcards, devices, and ends that Windows drops (its "Naming Files").
+_WINDOWS = re.compile(
+    r'[<>:"|?*]|[. ](/|$)|(^|/)(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|/|$)', re.IGNORECASE
+)
 _lazy_settings: Any = settings
 _SHOWN = 120  # characters of a name quoted in an error
 
@@ -126,6 +130,11 @@ def is_loopback(host: str | None) -> bool:
 def is_safe_component(part: str) -> bool:
     """Tell whether a listed base name is one that names can hold; servers may send anything."""
     return part not in ("", ".", "..") and "/" not in part and not _CONTROLS.search(part)
+
+
+def is_taken_by_windows(name: str) -> bool:
+    """Tell whether Windows would take a normalised name for another name, or for a device."""
+    return bool(_WINDOWS.search(name))
 
 
 def get_available_overwrite_name(name: str, max_length: int | None = None) -> str:

@@ -18,6 +18,7 @@ from storages.utils import (
     is_loopback,
     is_safe_component,
     is_seekable,
+    is_taken_by_windows,
     lookup_env,
     normalize_name,
     public_url,
@@ -157,6 +158,31 @@ def test_refused_name_is_quoted_short_and_escaped():
 )
 def test_listed_name_is_safe_when_names_can_hold_it(part, safe):
     assert is_safe_component(part) is safe
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("a.txt:stream", True),
+        ("directory/what?.txt", True),
+        ("a*", True),
+        ("a.txt.", True),
+        ("directory /a.txt", True),
+        ("NUL", True),
+        ("con.txt", True),
+        ("directory/com1", True),
+        ("lpt¹/a.txt", True),
+        ("aux .txt", True),
+        ("a.txt", False),
+        ("console.txt", False),
+        (".hidden/a b.txt", False),
+        ("com10", False),
+        ("a.con", False),
+        ("nul_value.txt", False),
+    ],
+)
+def test_names_that_mean_something_else_to_windows(name, taken):
+    assert is_taken_by_windows(name) is taken
 
 
 # Overwriting

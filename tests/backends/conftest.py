@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backends.s3 import RawBucket, Site
+from tests.servers.exfat import ExFAT
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
 from tests.servers.process import Server
@@ -41,6 +42,14 @@ def seaweedfs() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Server]:
     yield from running(Moto())
+
+
+@pytest.fixture(scope="session")
+def exfat() -> Iterator[ExFAT]:
+    if reason := ExFAT.available():
+        pytest.skip(reason)
+    with ExFAT() as mounted:
+        yield mounted
 
 
 # One bucket for all tests: SeaweedFS gives each volumes of its own, and has only so many. One

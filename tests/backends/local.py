@@ -39,6 +39,8 @@ class LocalContract(StorageContract):
     }
     has_directories = True
     urls_are_served = True
+    #: Where the directories are made; None for the system's place of temporary files.
+    place: Path | None = None
 
     def setUp(self) -> None:
         super().setUp()
@@ -52,13 +54,13 @@ class LocalContract(StorageContract):
 
     def make_directory(self) -> Path:
         """Make a directory for the time of a test, which other users may read."""
-        directory = Path(os.path.realpath(tempfile.mkdtemp()))
+        directory = Path(os.path.realpath(tempfile.mkdtemp(dir=self.place)))
         self.addCleanup(shutil.rmtree, directory)
         directory.chmod(0o755)
         return directory
 
     def make_denied(self) -> LocalStorage:
-        locked = self.make_directory()
+        locked = Path(self.enterContext(tempfile.TemporaryDirectory()))
         way = locked / "way"
         way.symlink_to(self.directory)
         locked.chmod(0)

@@ -17,6 +17,8 @@ PACKAGES = {
     "chromium": "the browser test of the example",
     "chromium-driver": "the same",
     "curl": "an independent client to compare with",
+    "exfat-fuse": "a file system without links",
+    "exfatprogs": "the same",
     "openssh-client": "ssh-keygen, and the client to compare with",
     "openssh-server": "SFTP",
     "vsftpd": "FTP and FTPS",

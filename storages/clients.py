@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Mapping
+from types import NoneType
 from typing import Any, Generic, TypeVar
 
 Client = TypeVar("Client")
@@ -59,6 +60,8 @@ if hasattr(os, "register_at_fork"):
 
 def frozen(value: Any) -> Hashable:
     """Return a hashable stand-in for an option's value; equal dicts and lists have equal ones."""
+    if isinstance(value, (str, NoneType, int)):
+        return value  # as almost all are: soonest done, since it is done for every request
     if isinstance(value, Mapping):
         return tuple(sorted((name, frozen(each)) for name, each in value.items()))
     if isinstance(value, (list, tuple)):

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Final, Literal, Self, Union, dataclass_transfo
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils.functional import Promise
 from django.utils.module_loading import import_string
 
@@ -52,7 +54,13 @@ class Option:
     First found wins: constructor keyword or assignment, a subclass's attribute or property, the
     Django settings in order, the environment, the default. A setting of None counts as not given.
     Callables are called for their value unless the annotation says the option is one.
+
+    What is found stays until something is assigned or Django sends ``setting_changed``, except for
+    what a property, a callable, a lazy text or the environment gives: that is read each time.
     """
+
+    #: The settings as they are now, in Django's word for it: another object after each change.
+    settings_now: ClassVar[object] = object()
 
     def __init__(
         self,
@@ -100,27 +108,39 @@ class Option:
 
     def value(self, storage: Any) -> Any:
         """Return the option's value for a storage, found and checked."""
+        known = vars(storage).get("_known")
+        if known is None or known.settings is not Option.settings_now:
+            known = vars(storage)["_known"] = _Known(Option.settings_now)
+        value = known.get(self.name, UNSET)
+        return self._look_up(storage, known) if value is UNSET else value
+
+    def _look_up(self, storage: Any, known: _Known) -> Any:
         if self.alias_of is not None:
             return getattr(storage, self.alias_of)
-        value = self._found(storage)
+        found = value = self._found(storage)
         if value is UNSET:
-            return self._fallback(storage)
-        if value is self.override and hasattr(type(value), "__get__"):
-            value = value.__get__(storage, type(storage))
-        if callable(value) and not self.accepts(value):
-            value = value()
-        if isinstance(value, Promise):
-            value = str(value)
-        self._validate(storage, value)
+            found = value = self._fallback(storage)
+        else:
+            if value is self.override and hasattr(type(value), "__get__"):
+                value = value.__get__(storage, type(storage))
+            if callable(value) and not self.accepts(value):
+                value = value()
+            if isinstance(value, Promise):
+                value = str(value)
+            self._validate(storage, value)
+        if value is found and not self.env:
+            known[self.name] = value
         return value
 
     def __set__(self, storage: Any, value: Any) -> None:
         target = self.alias_of or self.name
         given_options(storage)[target] = value
         vars(storage).get("_dropped", set()).discard(target)
+        vars(storage).pop("_known", None)
 
     def __delete__(self, storage: Any) -> None:
         given_options(storage).pop(self.alias_of or self.name, None)
+        vars(storage).pop("_known", None)
 
     @property
     def hint(self) -> Any:
@@ -203,6 +223,22 @@ class Option:
                 self.check(value)
             except ValueError as exc:
                 raise ImproperlyConfigured(f"{type(storage).__name__}: the {self} {exc}") from None
+
+
+class _Known(dict[str, Any]):
+    """The values of a storage's options, under settings that have not changed since.
+
+    A change brings a new one: what another thread is about to enter then is entered nowhere.
+    """
+
+    def __init__(self, settings_now: object) -> None:
+        super().__init__()
+        self.settings = settings_now
+
+
+@receiver(setting_changed)
+def _forget_settings(**_kwargs: Any) -> None:
+    Option.settings_now = object()
 
 
 def option(
@@ -319,6 +355,7 @@ class Configured:
             # An old positional name such as `acl=None` has always meant "not given".
             if not (value is None and declared[name].positional):
                 given[target] = value
+        vars(self).pop("_known", None)
 
     def contradictions(self) -> Iterator[str]:
         """Yield a sentence for each pair of options that cannot both hold; backends extend it."""
@@ -372,12 +409,16 @@ class Configured:
         given, safe = given_options(self), self._safe_options()
         dropped = {name for name in given if safe.get(name, UNSET) is not given[name]}
         _, args, kwargs = self.deconstruct()
-        state = {name: value for name, value in vars(self).items() if name not in self.volatile}
-        return state | {
+        return self._lasting() | {
             "_constructor_args": (args, kwargs),
             "_given": safe,
-            "_dropped": dropped | state.get("_dropped", set()),
+            "_dropped": dropped | vars(self).get("_dropped", set()),
         }
+
+    def _lasting(self) -> dict[str, Any]:
+        """Return the attributes that a copy has as well."""
+        left = {"_known", *self.volatile}
+        return {name: value for name, value in vars(self).items() if name not in left}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restored = self._configured_like(state) if state["_dropped"] else None
@@ -398,8 +439,7 @@ class Configured:
 
     def __copy__(self) -> Self:
         copy = type(self).__new__(type(self))
-        kept = {name: value for name, value in vars(self).items() if name not in self.volatile}
-        vars(copy).update(kept, _given=dict(given_options(self)))
+        vars(copy).update(self._lasting(), _given=dict(given_options(self)))
         return copy
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import mimetypes
 import os
@@ -85,7 +86,13 @@ def normalize_name(name: str | os.PathLike[str] | None, *, root: bool = False) -
     stand for the root and returns ``""`` for them. Raises RefusedName for names that are empty,
     absolute, climb with ``..``, hold control characters or cannot be encoded as UTF-8.
     """
-    text = "" if name is None else os.fspath(name).replace("\\", "/")
+    return _normalized("" if name is None else os.fspath(name), root)
+
+
+# One call of Django's storage API normalises its name several times.
+@functools.lru_cache(maxsize=1024)
+def _normalized(name: str, root: bool) -> str:
+    text = name.replace("\\", "/")
     if root and text == "/":
         return ""
     if _CONTROLS.search(text):

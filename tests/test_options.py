@@ -192,6 +192,28 @@ def test_settings_are_read_at_use():
     assert storage.colour is None
 
 
+def test_what_was_read_gives_way_to_what_is_set_later():
+    storage = Kettle()
+    for litres in (2.0, 3.0):
+        with override_settings(KETTLE_LITRES=litres):
+            assert storage.litres == litres
+        assert storage.litres == 1.5
+    storage.litres = 4.0
+    assert storage.litres == 4.0
+    copied = copy.copy(storage)
+    copied.litres = 5.0
+    assert (storage.litres, copied.litres) == (4.0, 5.0)
+    del storage.litres
+    assert storage.litres == 1.5
+
+
+def test_environment_is_read_at_each_use(monkeypatch):
+    storage = Kettle()
+    for colour in ("red", "blue"):
+        monkeypatch.setenv("KETTLE_TINT", colour)
+        assert storage.colour == colour
+
+
 def test_dotted_setting_reaches_into_a_dict():
     with override_settings(OLD={"colour": "inner"}):
         assert Kettle().colour == "inner"

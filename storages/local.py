@@ -12,7 +12,7 @@ import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -22,10 +22,8 @@ from django.utils._os import safe_join
 from .base import BaseStorage, Name
 from .files import COPY_SIZE, Entry, Source, Stream
 from .options import option, options_of, positional
+from .sweeping import STALE, is_due
 from .utils import RefusedName, is_taken_by_windows, normalize_name, shown
-
-STALE_AGE = 24 * 3600  # seconds without a write, after which a temporary file is nobody's
-SWEEP_INTERVAL = 3600  # seconds between two looks of a process at the same directory
 
 _TEMPORARY = re.compile(r"(?:.*/)?\.[0-9a-f]{32}\.saving")
 
@@ -135,7 +133,8 @@ class LocalStorage(BaseStorage, FileSystemStorage):
     def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
         path = Path(self.path(key))
         self._make_directory(path.parent)
-        _sweep(path.parent, int(time.time() // SWEEP_INTERVAL))
+        if is_due(path.parent):
+            _sweep(path.parent)
         temporary = path.parent / f".{secrets.token_hex(16)}.saving"
         try:
             self._fill(temporary, source)
@@ -241,11 +240,10 @@ def _sync_directory(path: Path) -> None:
                 os.close(directory)
 
 
-@lru_cache(maxsize=1024)
-def _sweep(directory: Path, _interval: int) -> None:
-    """Remove stale temporary files; cached, so that saves read a directory once an interval."""
+def _sweep(directory: Path) -> None:
+    """Remove stale temporary files."""
     with suppress(OSError), os.scandir(directory) as entries:
         found = [Path(entry) for entry in entries if _TEMPORARY.fullmatch(entry.name)]
         for path in found:
-            if time.time() - path.lstat().st_mtime > STALE_AGE:
+            if time.time() - path.lstat().st_mtime > STALE.total_seconds():
                 path.unlink()

@@ -144,7 +144,7 @@ class Connection(ftplib.FTP):
         except ftplib.error_perm:
             lines = []
         features = {line.split()[0].upper() for line in lines if line.strip()}
-        self.has_facts = "MLST" in features
+        self.has_facts, self.has_times = "MLST" in features, "MFMT" in features
         if "UTF8" in features:
             with suppress(ftplib.error_perm):
                 self.sendcmd("OPTS UTF8 ON")

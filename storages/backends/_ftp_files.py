@@ -197,6 +197,12 @@ class Files(Connection):
                 raise
             self.voidresp()
 
+    def set_modified(self, path: str, moment: datetime) -> None:
+        """Set the time of a file where the server lets clients do that (draft-somers-ftp-mfxx)."""
+        if self.has_times:
+            with suppress(ftplib.error_perm):
+                self.ask(f"MFMT {moment:%Y%m%d%H%M%S}", path)
+
     # -- private ----------------------------------------------------------------------------------
 
     def _by_facts(self, path: str) -> Entry | None:

@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from paramiko import sftp
@@ -26,6 +27,11 @@ _ERRNO = {
 
 class LostError(ConnectionResetError):
     """The connection broke; the request may or may not have been carried out."""
+
+
+def moment(seconds: int | None) -> datetime | None:
+    """Return a time of the protocol, aware."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 class Attributes(NamedTuple):
@@ -49,11 +55,12 @@ class Attributes(NamedTuple):
         return stat.S_ISLNK(self.mode or 0)
 
     def pack(self) -> bytes:
-        """Return owner and mode as a request carries them; the owner is both ids or neither."""
+        """Return owner, mode and times as a request carries them; two are both or neither."""
         owner = b"" if self.uid is None else struct.pack(">II", self.uid, self.gid)
         mode = b"" if self.mode is None else struct.pack(">I", self.mode)
-        flags = (2 if owner else 0) | (4 if mode else 0)
-        return struct.pack(">I", flags) + owner + mode
+        times = b"" if self.modified is None else struct.pack(">II", self.accessed, self.modified)
+        flags = (2 if owner else 0) | (4 if mode else 0) | (8 if times else 0)
+        return struct.pack(">I", flags) + owner + mode + times
 
 
 NOTHING = Attributes()

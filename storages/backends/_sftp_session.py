@@ -235,7 +235,7 @@ class Session:
         self.call(sftp.CMD_MKDIR, text(path), Attributes(mode=attributes.mode).pack())
 
     def set_attributes(self, path: str, attributes: Attributes) -> None:
-        """Set owner and mode, which the server's umask does not touch."""
+        """Set owner, times and mode, which the server's umask does not touch."""
         self.call(sftp.CMD_SETSTAT, text(path), attributes.pack())
 
     def remove_directory(self, path: str) -> None:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from storages.files import Source
+from storages.sweeping import STALE, corrected
 
-from ._sftp_messages import NOTHING, Attributes, LostError
+from ._sftp_messages import NOTHING, Attributes, LostError, moment
 from ._sftp_session import CREATE_NEW, Session
 
-STALE = 3600  # seconds after the last write to a temporary file that nobody renamed
 SWEPT = 1000  # entries of a directory that are looked at for such files
 TEMPORARY = ".part"
 RENAMES = 3  # tries where a file that others delete is in the way
@@ -68,6 +68,8 @@ class Upload:
             attributes = owner._replace(mode=self._rights.file_mode)
             self._written = session.upload(handle, self._source, attributes)
             self._check_size()
+            if now := corrected(moment(self._written.modified)):
+                self._set_time(session, int(now.timestamp()))
         except LostError:
             raise
         except BaseException as exc:
@@ -92,7 +94,7 @@ class Upload:
 
     def sweep(self, session: Session) -> None:
         """Remove what broken uploads left in the directory, of an age by the server's clock."""
-        oldest = (self._written.modified or 0) - STALE
+        oldest = (self._written.modified or 0) - STALE.total_seconds()
         for name, attributes in session.scan(self.directory or ".", SWEPT):
             if is_temporary(name) and (attributes.modified or 0) < oldest:
                 session.remove(self._beside(name))
@@ -136,6 +138,12 @@ class Upload:
         sent, stored = self._source.tell(), self._written.size
         if stored not in (None, sent):
             raise OSError(errno.EIO, f"The server holds {stored} of {sent} bytes: save it again")
+
+    def _set_time(self, session: Session, seconds: int) -> None:
+        """Set the time of the file, where the server lets clients do that."""
+        times = Attributes(accessed=seconds, modified=seconds)
+        with suppress(PermissionError):
+            session.set_attributes(self._temporaries[-1], times)
 
     def _give_up(self, session: Session, exc: BaseException) -> None:
         """Remove the temporary file; raise another error where the disk is known to be full."""

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -25,6 +26,7 @@ from storages.base import BaseStorage, Name
 from storages.files import Entry, RemoteFile, Source, Stream
 from storages.options import option, positional
 from storages.pool import Pool, shared
+from storages.sweeping import STALE, corrected, is_due
 from storages.utils import is_loopback, normalize_name, shown
 
 from ._ftp_connection import Refusal, errno_of
@@ -195,7 +197,7 @@ class FTPStorage(BaseStorage):
     def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
         temporaries: list[str] = []
         try:
-            self._pool.run(lambda connection: _upload(connection, key, source, temporaries))
+            now = self._pool.run(lambda connection: _upload(connection, key, source, temporaries))
             if overwrite:
                 self._rename(temporaries[-1], key, overwrite=True)
             else:
@@ -205,6 +207,9 @@ class FTPStorage(BaseStorage):
         finally:
             for temporary in temporaries:
                 self._clean("DELE", temporary)
+        directory = posixpath.dirname(key)
+        if now and is_due((self._server.host, self._server.port, directory)):
+            self._sweep(directory, now - STALE)
 
     def _remove(self, key: str) -> None:
         self._pool.run(lambda connection: connection.remove(connection.path(key)))
@@ -253,6 +258,15 @@ class FTPStorage(BaseStorage):
             connection.put_in_place(source, target, aside, overwrite=overwrite)
 
         self._pool.run(rename)
+
+    def _sweep(self, directory: str, oldest: datetime) -> None:
+        """Remove what broken uploads left in a directory before a time of the server's clock."""
+        with suppress(*self.sdk_errors):
+            entries = self._pool.run(lambda c: c.entries(c.path(directory)))
+            for name in filter(_TEMPORARY.fullmatch, entries):
+                if (modified := entries[name].modified) and modified < oldest:
+                    command = "RMD" if entries[name].is_directory else "DELE"
+                    self._clean(command, posixpath.join(directory, name))
 
     def _clean(self, command: str, key: str) -> None:
         with suppress(*self.sdk_errors), self._pool.lease() as connection:
@@ -308,8 +322,11 @@ def _temporary(key: str) -> str:
     return posixpath.join(posixpath.dirname(key), f".{uuid.uuid4().hex}.part")
 
 
-def _upload(connection: Files, key: str, source: Source, temporaries: list[str]) -> None:
-    """Store the content under a new temporary key, appended to the list before anything is sent."""
+def _upload(connection: Files, key: str, source: Source, temporaries: list[str]) -> datetime | None:
+    """Store the content under a new temporary key, appended to the list before anything is sent.
+
+    Returns the time by the server's clock, None if it keeps none.
+    """
     temporaries.append(_temporary(key))
     path = connection.path(temporaries[-1])
     source.seek(0)
@@ -321,9 +338,12 @@ def _upload(connection: Files, key: str, source: Source, temporaries: list[str])
         connection.make_directories(posixpath.dirname(path))
         source.seek(0)
         connection.store(path, source)
-    stored = connection.describe(path).size
-    if stored != source.size:
+    stored = connection.describe(path)
+    if stored.size != source.size:
         # A lost connection, as far as one can tell, after which another may do better.
         raise ConnectionAbortedError(
-            errno.ECONNABORTED, f"The FTP server stored {stored} of {source.size} bytes"
+            errno.ECONNABORTED, f"The FTP server stored {stored.size} of {source.size} bytes"
         )
+    if moment := corrected(stored.modified):
+        connection.set_modified(path, moment)
+    return stored.modified

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import errno
 import posixpath
-import time
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import Name
 from storages.files import Entry, Source
 from storages.pool import Pool, shared
+from storages.sweeping import is_due
 from storages.utils import sdk_missing
 
 try:
@@ -25,10 +22,10 @@ except ImportError as exc:
 
 from ._sftp_connect import Connector
 from ._sftp_download import Download
-from ._sftp_messages import Attributes
+from ._sftp_messages import Attributes, moment
 from ._sftp_options import SFTPOptions
 from ._sftp_session import Session
-from ._sftp_upload import STALE, SWEPT, Rights, Upload, is_temporary
+from ._sftp_upload import Rights, Upload, is_temporary
 
 IDLE_TIMEOUT = 60  # seconds until a connection nobody uses is closed
 
@@ -40,7 +37,6 @@ class SFTPStorage(SFTPOptions):
     """
 
     sdk_errors = (OSError,)
-    volatile: ClassVar[frozenset[str]] = frozenset({"_swept"})
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
         assert isinstance(exc, OSError)
@@ -98,7 +94,7 @@ class SFTPStorage(SFTPOptions):
         pool = self._pool
         pool.run(upload.write)
         pool.run(upload.publish)
-        if self._is_unswept(upload.directory):
+        if is_due((self.host, upload.directory)):
             with suppress(OSError):
                 pool.run(upload.sweep)
 
@@ -114,33 +110,15 @@ class SFTPStorage(SFTPOptions):
                 return [], []
             raise
 
-    @cached_property
-    def _swept(self) -> dict[str, float]:
-        return {}
-
-    def _is_unswept(self, directory: str) -> bool:
-        """Tell, once an hour, that what broken uploads left in a directory is to be removed."""
-        now = time.monotonic()
-        if now - self._swept.get(directory, -STALE) < STALE:
-            return False
-        if len(self._swept) >= SWEPT:
-            self._swept.clear()
-        self._swept[directory] = now
-        return True
-
 
 def _entry(found: Attributes) -> Entry:
     return Entry(
         found.size or 0,
-        modified=_moment(found.modified),
-        accessed=_moment(found.accessed),
+        modified=moment(found.modified),
+        accessed=moment(found.accessed),
         etag=f"{found.modified}-{found.size}",
         is_directory=found.is_directory,
     )
-
-
-def _moment(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _remove(session: Session, path: str) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -550,6 +551,44 @@ def test_uploads_under_way_and_locks_are_not_listed(storage: FTPStorage, raw: FT
     raw.put(f".{32 * 'a'}.lock/x", b"")
     raw.put(".other.part", b"")
     assert storage.listdir("") == ([], [".other.part"])
+
+
+def test_what_a_broken_upload_left_goes_with_the_next_save(
+    storage: FTPStorage, raw: FTPDirectory
+) -> None:
+    part, lock = f"new/.{32 * '0'}.part", f"new/.{32 * '0'}.lock"
+    fresh = f"new/.{32 * '1'}.part"
+    raw.put(part, b"half a fi")
+    raw.put(f"{lock}/x", b"")
+    (raw.path / lock / "x").unlink()
+    raw.put("new/old.part", b"another's")
+    for name in (part, lock, "new/old.part"):
+        os.utime(raw.path / name, (0, 0))
+    raw.put(fresh, b"still growing")
+    save(storage, "new/a.bin")
+    assert sorted(raw.names()) == [fresh, "new/a.bin", "new/old.part"]
+    assert not (raw.path / lock).exists()
+
+
+@pytest.mark.parametrize("clock", [-5 * 3600, 40, 3 * 86_400])
+def test_time_of_a_file_is_right_though_the_clock_of_its_server_is_wrong(clock: float) -> None:
+    for server in running(Pyftpdlib(quirks=Quirks(clock=clock))):
+        with FTPStorage(location(server)) as storage:
+            before = datetime.now(UTC).replace(microsecond=0)
+            name = save(storage)
+            assert before <= storage.get_modified_time(name) <= datetime.now(UTC)
+            assert read(storage) == CONTENT
+
+
+def test_server_with_a_wrong_clock_that_nobody_may_correct_gets_files_all_the_same() -> None:
+    for quirks in (
+        Quirks(clock=7200, without=("MFMT",)),
+        Quirks(clock=7200, replies={"MFMT": "550 No."}),
+    ):
+        for server in running(Pyftpdlib(quirks=quirks)):
+            with FTPStorage(location(server)) as storage:
+                name = save(storage)
+                assert storage.get_modified_time(name) > datetime.now(UTC) + timedelta(hours=1)
 
 
 # -- options ---------------------------------------------------------------------------------------

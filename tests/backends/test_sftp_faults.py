@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,26 @@ def make_quirky() -> Iterator[Callable[..., AsyncSSH]]:
     yield make
     for server in started:
         server.close()
+
+
+@pytest.mark.parametrize("clock", [-5 * 3600, 40, 3 * 86_400])
+def test_time_of_a_file_is_right_though_the_clock_of_its_server_is_wrong(
+    make_quirky: Callable[..., AsyncSSH], clock: int
+) -> None:
+    with SFTPStorage(**options(make_quirky(clock=clock)), root_path="files") as storage:
+        before = datetime.now(UTC).replace(microsecond=0)
+        name = save(storage)
+        assert before <= storage.get_modified_time(name) <= datetime.now(UTC)
+
+
+def test_server_with_a_wrong_clock_that_nobody_may_correct_gets_files_all_the_same(
+    make_quirky: Callable[..., AsyncSSH],
+) -> None:
+    server = make_quirky(clock=7200, setstat=False)
+    with SFTPStorage(**options(server), root_path="files") as storage:
+        name = save(storage)
+        assert storage.get_modified_time(name) > datetime.now(UTC) + timedelta(hours=1)
+        assert read(storage, name) == CONTENT
 
 
 def test_denied_name_is_told_from_a_missing_one(make_quirky: Callable[..., AsyncSSH]) -> None:

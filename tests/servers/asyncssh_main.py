@@ -42,12 +42,21 @@ class Files(asyncssh.SFTPServer):
         return super().posix_rename(oldpath, newpath)
 
     def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
-        self._change()
+        self._change(attrs)
         return super().setstat(path, attrs)
 
     def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> Any:
-        self._change()
+        self._change(attrs)
         return super().fsetstat(file_obj, attrs)
+
+    def stat(self, path: bytes) -> Any:
+        return self._told(super().stat(path))
+
+    def lstat(self, path: bytes) -> Any:
+        return self._told(super().lstat(path))
+
+    def fstat(self, file_obj: object) -> Any:
+        return self._told(super().fstat(file_obj))
 
     def write(self, file_obj: object, offset: int, data: bytes) -> Any:
         left = len(data) if self.quirks.quota is None else max(0, self.quirks.quota - offset)
@@ -56,9 +65,17 @@ class Files(asyncssh.SFTPServer):
         super().write(file_obj, offset, data[:left])
         return len(data)
 
-    def _change(self) -> None:
+    def _change(self, attrs: asyncssh.SFTPAttrs) -> None:
         if not self.quirks.setstat:
             raise asyncssh.SFTPPermissionDenied("Permission denied")
+        if attrs.mtime is not None:
+            attrs.mtime -= self.quirks.clock
+
+    def _told(self, found: Any) -> asyncssh.SFTPAttrs:
+        attrs = asyncssh.SFTPAttrs.from_local(found)
+        if attrs.mtime is not None:
+            attrs.mtime += self.quirks.clock
+        return attrs
 
 
 async def serve(settings: dict[str, Any]) -> None:

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import sys
-from typing import Any
+import time
+from typing import IO, Any
 
 from pyftpdlib.authorizers import DummyAuthorizer  # type: ignore[import-untyped]
+from pyftpdlib.filesystems import AbstractedFS  # type: ignore[import-untyped]
 from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler  # type: ignore[import-untyped]
 from pyftpdlib.servers import FTPServer  # type: ignore[import-untyped]
 
 from tests.servers.pyftpdlib_server import Pyftpdlib, Quirks
 
 CONNECTIONS = 512
+
+
+class Dated:
+    """A file being written, whose time will be that of another clock."""
+
+    def __init__(self, file: IO[bytes], clock: float) -> None:
+        self._file = file
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def close(self) -> None:
+        """Close the file and date it."""
+        self._file.close()
+        os.utime(self._file.name, (time.time() + self._clock,) * 2)
 
 
 class Odd:
@@ -67,6 +86,16 @@ class Implicit(Explicit):
 HANDLERS: dict[str, Any] = {"": Plain, "explicit": Explicit, "implicit": Implicit}
 
 
+def dated(clock: float) -> Any:
+    """Return a way to open files that dates those that are written."""
+
+    def opened(self: Any, path: str, mode: str) -> Any:
+        file = AbstractedFS.open(self, path, mode)
+        return file if "r" in mode else Dated(file, clock)
+
+    return opened
+
+
 def handler(settings: dict[str, Any]) -> Any:
     """Return the handler class for the settings."""
     quirks = Quirks(**settings["quirks"])
@@ -76,6 +105,8 @@ def handler(settings: dict[str, Any]) -> Any:
     attributes["proto_cmds"] = {name: use for name, use in known if name not in quirks.without}
     attributes["encoding"] = "utf8" if quirks.utf8 else "latin-1"
     attributes["masquerade_address"] = quirks.told_host or None
+    if quirks.clock:
+        attributes["abstracted_fs"] = type("Files", (AbstractedFS,), {"open": dated(quirks.clock)})
     if quirks.data_port is not None:
         attributes["passive_ports"] = [quirks.data_port]
     attributes["auth_failed_timeout"] = 0

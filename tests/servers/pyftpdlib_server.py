@@ -32,6 +32,7 @@ class Quirks:
     data_port: int | None = None  # where it listens for data connections
     told_host: str = ""  # where it tells clients to connect, if elsewhere
     told_port: int | None = None
+    clock: float = 0  # seconds by which it is fast
 
 
 class Pyftpdlib(FTPServer):

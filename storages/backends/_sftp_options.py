@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import base64
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
-from paramiko import SSHClient
+from paramiko import PKey, SSHClient, SSHException
+from paramiko.pkey import UnknownKeyType
 
 from storages.base import BaseStorage
 from storages.options import UNSET, option, positional
@@ -34,6 +37,25 @@ def _check_mode(mode: int) -> None:
 def _check_id(number: int) -> None:
     if not 0 <= number < 1 << 32:
         raise ValueError("must be from 0 to 4294967295")
+
+
+def pinned(line: str) -> tuple[str, str]:
+    """Return kind and fingerprint of the host key that a line gives; a fingerprint has no kind."""
+    if re.fullmatch("SHA256:[A-Za-z0-9+/]{43}", line):
+        return "", line
+    try:
+        kind, text, *_ = line.split()
+        return kind, PKey.from_type_string(kind, base64.b64decode(text, validate=True)).fingerprint
+    except (ValueError, SSHException, UnknownKeyType):
+        raise ValueError(
+            "must hold fingerprints such as SHA256:… (43 characters), or public keys such as "
+            "'ssh-ed25519 AAAA…'"
+        ) from None
+
+
+def _check_host_keys(lines: Sequence[str]) -> None:
+    for line in lines:
+        pinned(line)
 
 
 class SFTPOptions(BaseStorage):
@@ -115,6 +137,13 @@ class SFTPOptions(BaseStorage):
         doc="What to do with the key of an unknown host: refuse it, accept it with a warning, or "
         "write it to ``known_host_file`` too. A key that changed is refused in any case.",
     )
+    host_keys: Sequence[str] = option(
+        "SFTP_HOST_KEYS",
+        default=(),
+        check=_check_host_keys,
+        doc="The only host keys to accept, as fingerprints (``SHA256:…``) or public keys "
+        "(``ssh-ed25519 AAAA…``); ``known_host_file`` is not read then.",
+    )
     timeout: float = option(
         "SFTP_STORAGE_TIMEOUT",
         default=30.0,
@@ -127,11 +156,16 @@ class SFTPOptions(BaseStorage):
     )
 
     def contradictions(self) -> Iterator[str]:
-        """Yield what cannot be: so far, waiting for no time or by no connection."""
+        """Yield what cannot be: waiting for no time or by no connection, and two policies."""
         if self.timeout <= 0:
             yield "The option 'timeout' (setting SFTP_STORAGE_TIMEOUT) must be above 0."
         if self.max_connections < 1:
             yield "The option 'max_connections' (setting SFTP_MAX_CONNECTIONS) must be above 0."
+        if self.host_keys and self.host_key_policy != "reject":
+            yield (
+                "The option 'host_keys' (setting SFTP_HOST_KEYS) leaves nothing to the "
+                "'host_key_policy' (setting SFTP_HOST_KEY_POLICY): set one of them."
+            )
 
     def insecurities(self) -> Iterator[str]:
         """Yield what lets others read over the shoulder, or write."""

@@ -54,6 +54,7 @@ class SFTPStorage(SFTPOptions):
             interactive=self.interactive,
             policy=self.host_key_policy,
             known_hosts=Path(self.known_host_file).expanduser(),
+            host_keys=tuple(self.host_keys),
             timeout=self.timeout,
         )
         # A socket that was made elsewhere serves one connection.

@@ -380,6 +380,7 @@ def test_connection_idle_for_long_is_asked_before_its_use(server: SSHServer, pro
         interactive=False,
         policy="reject",
         known_hosts=given["known_host_file"],
+        host_keys=(),
         timeout=0.5,
     )
     session = connector.connect()

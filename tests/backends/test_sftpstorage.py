@@ -191,6 +191,34 @@ def test_changed_host_key_is_refused_with_both_fingerprints(tmp_path: Path) -> N
             assert fingerprint(server) in str(caught.value)
 
 
+def test_pinned_keys_are_all_that_is_accepted_whatever_file_there_is(
+    openssh: SSHServer, tmp_path: Path
+) -> None:
+    given = options(openssh) | {"known_host_file": tmp_path / "missing"}
+    keys = [Path(f"{path}.pub").read_text() for path in openssh.keys.host_keys]
+    for key in (*keys, fingerprint(openssh)):
+        with SFTPStorage(**given, host_keys=[key]) as storage:
+            assert storage.exists("a.txt") is False
+    with pytest.raises(PermissionError, match="'host_keys'") as caught:
+        SFTPStorage(**options(openssh), host_keys=["SHA256:" + "A" * 43]).exists("a.txt")
+    assert fingerprint(openssh) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["SHA256:short", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-ed25519 %%", "ssh-dss AAAA", ""],
+)
+def test_pin_that_is_no_key_is_refused(line: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="SFTP_HOST_KEYS"):
+        SFTPStorage(host="x", host_keys=[line]).listdir("/")
+
+
+def test_pinned_keys_leave_nothing_to_a_policy() -> None:
+    storage = SFTPStorage(host="x", host_keys=["SHA256:" + "A" * 43], host_key_policy="auto")
+    with pytest.raises(ImproperlyConfigured, match="set one of them"):
+        storage.listdir("/")
+
+
 def test_warning_policy_accepts_an_unknown_host_each_time(
     openssh: SSHServer, tmp_path: Path
 ) -> None:

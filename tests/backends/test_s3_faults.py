@@ -48,10 +48,16 @@ SHORT = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeou
 
 @pytest.fixture(autouse=True)
 def delay() -> Iterator[mock.Mock]:
-    """Let boto3's back-off take no time, and say how often there was one."""
-    with mock.patch(
-        "botocore.retries.standard.ExponentialBackoff.delay_amount", return_value=0.0
-    ) as delay:
+    """Let boto3's back-off take no time, and say how often there was one.
+
+    A client that met many faults gives up sooner, and the tests share one: each may try in full.
+    """
+    with (
+        mock.patch(
+            "botocore.retries.standard.ExponentialBackoff.delay_amount", return_value=0.0
+        ) as delay,
+        mock.patch("botocore.retries.quota.RetryQuota.acquire", return_value=True),
+    ):
         yield delay
 
 

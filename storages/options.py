@@ -295,7 +295,12 @@ def options_of(cls: type[Configured]) -> Mapping[str, Option]:
 def _collect(cls: type) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for base in reversed(cls.__mro__):
-        found.update((name, each) for name, each in vars(base).items() if isinstance(each, Option))
+        here = {name: each for name, each in vars(base).items() if isinstance(each, Option)}
+        for name, each in here.items():
+            if each.owner is base:
+                # Declared anew it takes a new place, which arguments by position go by.
+                found.pop(name, None)
+            found[name] = each
     return found
 
 

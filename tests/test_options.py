@@ -421,6 +421,7 @@ def test_options_of_a_class_are_in_order_with_base_classes_first():
     names = list(options_of(Kettle))
     assert names.index("location") < names.index("colour") < names.index("litres")
     assert list(options_of(Green)) == names
+    assert list(options_of(Positional))[-2:] == ["token", "acl"]
 
 
 # Pickles and copies

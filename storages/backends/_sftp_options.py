@@ -126,9 +126,11 @@ class SFTPOptions(BaseStorage):
         doc="Directory of all files, absolute or relative to where a login starts; ``location`` "
         "is a prefix under it.",
     )
+    # The last by position, which type checkers cannot know: to them it keeps its base's place.
     base_url: str | None = option(
         "SFTP_BASE_URL",
         "MEDIA_URL",
+        kw_only=False,
         doc="URL under which the files are served.",
     )
     host_key_policy: Literal["reject", "warn", "auto"] = option(

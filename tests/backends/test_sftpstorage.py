@@ -77,10 +77,10 @@ def mode_of(path: Path) -> int:
 def test_options_may_be_given_by_position(openssh: SSHServer, root: Path) -> None:
     given = options(openssh)
     known_hosts = str(given["known_host_file"])
-    storage = SFTPStorage(
-        given["host"], given["params"], False, 0o640, 0o750, None, None, known_hosts, f"{root}/"
-    )
-    assert save(storage) == "a.txt"
+    modes = [0o640, 0o750, None, None]
+    arguments: list[Any] = [given["host"], given["params"], False, *modes]
+    storage = SFTPStorage(*arguments, known_hosts, f"{root}/", "/files/")
+    assert storage.url(save(storage)) == "/files/a.txt"
     assert mode_of(root / "a.txt") == 0o640
 
 

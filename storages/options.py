@@ -433,14 +433,20 @@ class Configured:
     @classmethod
     def _configured_like(cls, state: dict[str, Any]) -> dict[str, Any] | None:
         """Find the ``STORAGES`` entry that differs from a pickled state in its secrets alone."""
-        for entry in getattr(settings, "STORAGES", {}).values():
-            if _imported(entry["BACKEND"]) is cls:
-                configured = cls(**entry.get("OPTIONS", {}))
-                # One may have been given by position what the other has by keyword.
-                arguments = {"_constructor_args": state["_constructor_args"]}
-                if configured.__getstate__() | arguments == state:
-                    return dict(vars(configured))
+        # One may have been given by position what the other has by keyword.
+        arguments = {"_constructor_args": state["_constructor_args"]}
+        for configured in cls._configured():
+            if configured.__getstate__() | arguments == state:
+                return dict(vars(configured))
         return None
+
+    @classmethod
+    def _configured(cls) -> Iterator[Self]:
+        """Yield a storage for each good ``STORAGES`` entry of this class."""
+        for entry in getattr(settings, "STORAGES", {}).values():
+            with contextlib.suppress(ImportError, ImproperlyConfigured):
+                if import_string(entry["BACKEND"]) is cls:
+                    yield cls(**entry.get("OPTIONS", {}))
 
     def __copy__(self) -> Self:
         copy = type(self).__new__(type(self))
@@ -450,11 +456,6 @@ class Configured:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # Options are never changed in place, so a copy may share them; some cannot be copied.
         return self.__copy__()
-
-
-def _imported(path: str) -> Any:
-    with contextlib.suppress(ImportError):
-        return import_string(path)
 
 
 def unknown_option(cls: type, name: str) -> str:

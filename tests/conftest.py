@@ -32,8 +32,15 @@ class Cell:
     configuration: str
     item: str
     test: str
-    status: str
+    status: str = ""
     reason: str = ""
+
+    def add(self, status: str, reason: str) -> None:
+        """Count a result in: the worst is the cell's, with all reasons for it."""
+        if not self.status or STATUSES.index(status) > STATUSES.index(self.status):
+            self.status, self.reason = status, reason
+        elif status == self.status and reason not in self.reason:
+            self.reason += f"; {reason}"
 
 
 CELLS = pytest.StashKey[dict[str, list[Cell]]]()
@@ -70,12 +77,11 @@ class Matrix:
         declared = reason.startswith(Impossible.PREFIX)
         status = "impossible" if declared else report.outcome
         for cell in self.cells_of(report):
-            if not cell.status or STATUSES.index(status) > STATUSES.index(cell.status):
-                cell.status, cell.reason = status, reason.removeprefix(Impossible.PREFIX)
+            cell.add(status, reason.removeprefix(Impossible.PREFIX))
 
     def cells_of(self, report: pytest.TestReport) -> list[Cell]:
         names = [value for name, value in report.user_properties if name == "contract"]
-        made = [Cell(*map(str, cast("list[str]", each)), status="") for each in names]
+        made = [Cell(*map(str, cast("list[str]", each))) for each in names]
         return self.cells.setdefault(report.nodeid, made)
 
 

@@ -460,6 +460,7 @@ def test_pickled_secret_comes_from_the_entry_it_was_made_of():
     with override_settings(
         STORAGES={
             "one": entry(name="one", token="first"),
+            "wrong": entry(no_such_option=1),
             "two": entry(name="two", token="second"),
             "three": {"BACKEND": "no.such.module"},
             "four": {"BACKEND": "tests.test_options.Green"},

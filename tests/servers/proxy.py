@@ -305,6 +305,8 @@ class Proxy:
         await self._loop.sock_connect(link.server, self.target)
         for side in (link.client, link.server):
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # What waits here counts as passed on, so little may.
+            side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
 
     async def _pump(self, link: _Link, direction: Direction) -> None:
         source, sink = link.ends(direction)

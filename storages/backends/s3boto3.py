@@ -87,6 +87,8 @@ CLIENT_OPTIONS = (
 S3Boto3StorageFile = RemoteFile
 
 _resources: SharedClients[Any] = SharedClients()
+#: By profile. Each holds boto3's model of S3, 12 MiB, and what credentials it found.
+_sessions: SharedClients[boto3.session.Session] = SharedClients()
 _signers: SharedClients[CloudFrontSigner] = SharedClients()
 
 
@@ -157,15 +159,14 @@ class S3Boto3Storage(S3Options):
             raise ImproperlyConfigured(f"{type(self).__name__}: {sentence}")
         config = self.config if signed else self.config.merge(Config(signature_version=UNSIGNED))
         try:
-            session = boto3.session.Session(
+            profile = self.session_profile
+            session = _sessions.get(profile, lambda: boto3.session.Session(profile_name=profile))
+            return session.resource(
+                "s3",
                 aws_access_key_id=self.access_key,
                 aws_secret_access_key=self.secret_key,
                 aws_session_token=self.security_token,
-                profile_name=self.session_profile,
                 region_name=self.region_name,
-            )
-            return session.resource(
-                "s3",
                 endpoint_url=endpoint_url,
                 use_ssl=self.use_ssl,
                 verify=self.verify,

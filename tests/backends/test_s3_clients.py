@@ -6,7 +6,7 @@ import logging
 import os
 import pickle
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.files.base import ContentFile
@@ -172,3 +172,20 @@ def test_reading_a_large_file_takes_little_memory(weed: Site) -> None:
     secrets = {name: account(weed.server)[name] for name in ("access_key", "secret_key")}
     (peak,) = in_processes(Recipe.of(storage, secrets), 1, read_all)
     assert peak <= 64 * MIB
+
+
+def connect_tenants(storage: Storage, _index: int) -> int:
+    """Make the clients of twenty accounts; return the memory they took."""
+    assert cast("S3Boto3Storage", storage).client
+    tenants = [
+        S3Boto3Storage(bucket_name="b", access_key=f"tenant{number}", secret_key="s")
+        for number in range(20)
+    ]
+    return peak_memory(lambda: len({id(each.client) for each in tenants}))
+
+
+def test_client_of_another_account_takes_little_memory() -> None:
+    keys = {"access_key": "a", "secret_key": "s"}
+    recipe = Recipe.of(S3Boto3Storage(bucket_name="b"), keys)
+    (peak,) = in_processes(recipe, 1, connect_tenants)
+    assert peak <= 20 * MIB

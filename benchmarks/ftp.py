@@ -10,11 +10,20 @@ from pathlib import Path
 
 from django.core.files.base import ContentFile, File
 
-from benchmarks.report import MIB, Row, peak_memory_of, print_table, progress, sparse_file
+from benchmarks.report import (
+    MIB,
+    Row,
+    mixed_row,
+    peak_memory_of,
+    print_table,
+    progress,
+    sparse_file,
+)
 from storages.backends.ftp import FTPStorage
 from tests.backends.ftp import bad_data_line, location, trust
 from tests.servers.certificates import authority
 from tests.servers.ftp import TLS, FTPServer
+from tests.servers.proxy import Proxy
 from tests.servers.vsftpd import Vsftpd
 
 LARGE = 256 * MIB
@@ -38,7 +47,7 @@ def measure(tls: TLS) -> bool:
         storage.save("start", ContentFile(b"start"))
         rows = [*speed_rows(storage, server, large), *memory_rows(storage, large)]
         if not tls:
-            rows.append(short_row(large.parent))
+            rows += [short_row(large.parent), threads_row(server)]
     return print_table(f"FTP on vsftpd{' with TLS' if tls else ''}, 256 MiB", rows)
 
 
@@ -93,6 +102,15 @@ def short_row(folder: Path) -> Row:
             file.read(SHORT)
         count = proxy.bytes_down
     return Row("first 64 KiB", f"{count / 1024:.0f} KiB transferred", "under 1 MiB", count < MIB)
+
+
+def threads_row(server: FTPServer) -> Row:
+    """Use one storage from many threads."""
+    with (
+        Proxy(*server.address) as proxy,
+        FTPStorage(location(server, "mixed", proxy), file_overwrite=True) as storage,
+    ):
+        return mixed_row(storage, lambda: proxy.open_connections, storage.max_connections)
 
 
 def seconds(call: Callable[[], None]) -> float:

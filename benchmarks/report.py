@@ -8,8 +8,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage
 
 MIB = 1024 * 1024  # bytes
 
@@ -22,6 +27,13 @@ class Row:
     result: str
     target: str
     is_met: bool
+
+
+class Mixed(NamedTuple):
+    """What many threads did, and the most of something that one of them saw."""
+
+    rounds: int
+    most: int
 
 
 def print_table(title: str, rows: list[Row]) -> bool:
@@ -87,6 +99,36 @@ def _peak() -> int:
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def mixed(storage: Storage, threads: int, seconds: float, look: Callable[[], int] = int) -> Mixed:
+    """Save, read, list and delete from many threads through one storage; errors are raised."""
+    progress(f"{threads} threads for {seconds:.0f} seconds")
+    until = time.monotonic() + seconds
+
+    def work(number: int) -> Mixed:
+        name, done, most = f"threads/{number}", 0, 0
+        while time.monotonic() < until:
+            content = os.urandom(10_000)
+            storage.save(name, ContentFile(content))
+            with storage.open(name) as file:
+                most = max(most, look())
+                assert file.read() == content
+            assert str(number) in storage.listdir("threads")[1]
+            storage.delete(name)
+            done += 1
+        return Mixed(done, most)
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(work, range(threads)))
+    return Mixed(sum(each.rounds for each in found), max(each.most for each in found))
+
+
+def mixed_row(storage: Storage, look: Callable[[], int], limit: int) -> Row:
+    """Show how many connections 16 threads use in a minute."""
+    found = mixed(storage, 16, 60, look)
+    result = f"{found.rounds} rounds, no error, {found.most} connections"
+    return Row("16 threads, 60 s", result, f"at most {limit} connections", found.most <= limit)
 
 
 def sparse_file(path: Path, size: int) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from benchmarks.report import (
     MIB,
     Row,
     cpu_ratio,
+    mixed,
     peak_memory_of,
     print_table,
     progress,
@@ -165,23 +165,9 @@ def instances_row(url: str, options: dict[str, Any]) -> Row:
 
 
 def threads_row(storage: S3Boto3Storage) -> Row:
-    """Save, read and delete from many threads through one storage."""
-    progress(f"{THREADS} threads for {SECONDS} seconds")
-    until = time.monotonic() + SECONDS
-
-    def work(number: int) -> None:
-        name = f"threads/{number}"
-        while time.monotonic() < until:
-            content = os.urandom(10_000)
-            storage.save(name, ContentFile(content))
-            assert read(storage, name) == content
-            storage.delete(name)
-
-    def run() -> None:
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(work, range(THREADS)))
-
-    return memory_row(f"{THREADS} threads, {SECONDS} s", peak_memory_of(run), limit=32)
+    """Use one storage from many threads."""
+    used = peak_memory_of(lambda: mixed(storage, THREADS, SECONDS))
+    return memory_row(f"{THREADS} threads, {SECONDS} s", used, limit=32)
 
 
 def read(storage: S3Boto3Storage, name: str) -> bytes:

@@ -16,8 +16,9 @@ from django.core.files.base import ContentFile, File
 from storages.backends.sftpstorage import SFTPStorage
 from tests.backends.sftp import Turns, options
 from tests.servers.openssh import OpenSSH
+from tests.servers.proxy import Proxy
 
-from .report import MIB, Row, peak_memory_of, print_table, progress
+from .report import MIB, Row, mixed_row, peak_memory_of, print_table, progress
 
 SIZE = 256 * MIB
 CHUNK = MIB  # bytes read at once
@@ -38,7 +39,12 @@ def main() -> bool:
         with source.open("wb") as file:
             for _ in range(SIZE // MIB):
                 file.write(os.urandom(MIB))
-        rows = [*throughput(server, source), *memory(server, source), *small_saves(server)]
+        rows = [
+            *throughput(server, source),
+            *memory(server, source),
+            *small_saves(server),
+            threads(server),
+        ]
     return print_table("SFTP (OpenSSH)", rows)
 
 
@@ -139,3 +145,13 @@ def small_saves(server: OpenSSH) -> list[Row]:
         Row(f"{SAVES} small saves", used, "1 connection", turns.connections == 1),
         Row("round trips of one", f"{beyond:.2f} + 1", f"{MOST_TURNS} + 1", beyond <= MOST_TURNS),
     ]
+
+
+def threads(server: OpenSSH) -> Row:
+    """Use one storage from many threads."""
+    place = str(server.root / "mixed")
+    with (
+        Proxy(*server.address) as proxy,
+        SFTPStorage(**options(server, proxy), root_path=place, file_overwrite=True) as storage,
+    ):
+        return mixed_row(storage, lambda: proxy.open_connections, storage.max_connections)

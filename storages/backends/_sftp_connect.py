@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,32 +66,13 @@ class _Wire:
         return getattr(self._sock, name)
 
 
-class _PinnedPolicy(paramiko.MissingHostKeyPolicy):
-    """Accepts keys of the fingerprints given, and no others."""
-
-    def __init__(self, fingerprints: Container[str]) -> None:
-        self._fingerprints = fingerprints
-
-    def missing_host_key(
-        self,
-        client: paramiko.SSHClient,  # noqa: ARG002
-        hostname: str,
-        key: paramiko.PKey,
-    ) -> None:
-        if key.fingerprint not in self._fingerprints:
-            raise HostKeyError(
-                f"The host key of {hostname} is none of the option 'host_keys' (setting "
-                f"SFTP_HOST_KEYS): {key.get_name()} {key.fingerprint} was seen. Someone may be in "
-                "between. If it is the server's own, add it there."
-            )
-
-
 class _HostKeyPolicy(paramiko.MissingHostKeyPolicy):
-    """Refuses an unknown key, or accepts it with a warning, or remembers it too."""
+    """Accepts pinned keys, and no others if there are any; else the policy decides."""
 
-    def __init__(self, policy: str, known_hosts: Path) -> None:
+    def __init__(self, policy: str, known_hosts: Path, pinned: Collection[str]) -> None:
         self._policy = policy
         self._known_hosts = known_hosts
+        self._pinned = pinned
 
     def missing_host_key(
         self,
@@ -99,7 +80,16 @@ class _HostKeyPolicy(paramiko.MissingHostKeyPolicy):
         hostname: str,
         key: paramiko.PKey,
     ) -> None:
-        seen = f"The host key of {hostname} is unknown: {key.get_name()} {key.fingerprint}."
+        if key.fingerprint in self._pinned:
+            return
+        shown = f"{key.get_name()} {key.fingerprint}"
+        if self._pinned:
+            raise HostKeyError(
+                f"The host key of {hostname} is none of the option 'host_keys' (setting "
+                f"SFTP_HOST_KEYS): {shown} was seen. Someone may be in between. If it is the "
+                "server's own, add it there."
+            )
+        seen = f"The host key of {hostname} is unknown: {shown}."
         if self._policy == "reject":
             missing = "" if self._known_hosts.exists() else f" {self._known_hosts} does not exist."
             raise HostKeyError(
@@ -178,11 +168,10 @@ class Connector:
 
     def _connect(self) -> Session:
         client = paramiko.SSHClient()
-        if self.host_keys:
-            fingerprints = {fingerprint for _, fingerprint in map(pinned, self.host_keys)}
-            client.set_missing_host_key_policy(_PinnedPolicy(fingerprints))
-        else:
-            client.set_missing_host_key_policy(_HostKeyPolicy(self.policy, self.known_hosts))
+        fingerprints = {fingerprint for _, fingerprint in map(pinned, self.host_keys)}
+        policy = _HostKeyPolicy(self.policy, self.known_hosts, fingerprints)
+        client.set_missing_host_key_policy(policy)
+        if not self.host_keys:
             self._load_known_hosts(client)
         try:
             with self._errors(client):

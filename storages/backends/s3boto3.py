@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import os
 import re
 import shutil
 import tempfile
@@ -87,7 +88,7 @@ CLIENT_OPTIONS = (
 S3Boto3StorageFile = RemoteFile
 
 _resources: SharedClients[Any] = SharedClients()
-#: By profile. Each holds boto3's model of S3, 12 MiB, and what credentials it found.
+#: Each holds boto3's model of S3, 12 MiB.
 _sessions: SharedClients[boto3.session.Session] = SharedClients()
 _signers: SharedClients[CloudFrontSigner] = SharedClients()
 
@@ -159,9 +160,7 @@ class S3Boto3Storage(S3Options):
             raise ImproperlyConfigured(f"{type(self).__name__}: {sentence}")
         config = self.config if signed else self.config.merge(Config(signature_version=UNSIGNED))
         try:
-            profile = self.session_profile
-            session = _sessions.get(profile, lambda: boto3.session.Session(profile_name=profile))
-            return session.resource(
+            return self._session().resource(
                 "s3",
                 aws_access_key_id=self.access_key,
                 aws_secret_access_key=self.secret_key,
@@ -182,6 +181,12 @@ class S3Boto3Storage(S3Options):
                 f"{type(self).__name__}: boto3 refuses 'endpoint_url' (AWS_S3_ENDPOINT_URL) or "
                 "another option of the connection."
             ) from exc
+
+    def _session(self) -> boto3.session.Session:
+        """Return boto3's session for the profile, another where the environment has changed."""
+        profile = self.session_profile
+        found = tuple(sorted(each for each in os.environ.items() if each[0].startswith("AWS_")))
+        return _sessions.get((profile, found), lambda: boto3.session.Session(profile_name=profile))
 
     def _call(self, operation: str, **arguments: Any) -> Any:
         """Send a request about the bucket, which is made first if it is missing and may be."""

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
-from django.test import override_settings
 from PIL import Image
 
 from storages.local import LocalStorage
-from storages.testing import StorageContract, item
+from storages.testing import StorageContract
 from tests.backends.directory import RawDirectory
 
 BASE_URL = "/files/"
@@ -73,12 +72,6 @@ class LocalContract(StorageContract):
     @property
     def longest_name(self) -> int:  # type: ignore[override]
         return os.pathconf(self.directory, "PC_PATH_MAX") - len(f"{self.directory}/") - 1
-
-    @item("99b")
-    def test_storage_without_base_url_has_no_urls(self) -> None:
-        # None stands for MEDIA_URL, as it does in Django's own.
-        with override_settings(MEDIA_URL=None):
-            super().test_storage_without_base_url_has_no_urls()
 
     def raw(self) -> RawDirectory:
         return RawDirectory(self.directory)

@@ -19,7 +19,6 @@ from tests.servers.proxy import Proxy
 from tests.servers.pyftpdlib_server import Pyftpdlib
 from tests.servers.vsftpd import Vsftpd
 
-HAS_FALLBACK = "base_url falls back to MEDIA_URL, which every project has"
 NO_DIGEST = "FTP has no digest of content: without TLS only its length is checked"
 REPLACED = "test_move_in_a_replaced_file_gives_one_content_or_an_error"
 SECONDS = "vsftpd tells files of one size apart by whole seconds only"
@@ -36,7 +35,6 @@ class FTPContract(StorageContract):
     has_created_time = False
     has_accessed_time = False
     memory_budget = 32 * 1024 * 1024
-    impossible: Mapping[str, str] = {"test_storage_without_base_url_has_no_urls": HAS_FALLBACK}
 
     @classmethod
     def begin(cls, server: FTPServer) -> Iterator[None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.utils.module_loading import import_string
 from sphinx.util.docutils import SphinxDirective
 
+from storages.base import BaseStorage
 from storages.options import UNSET, options_of
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]], widths: str = "a
 
 
 def option_rows(options: Mapping[str, Option]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the cells of each option; its other names stand in its own row."""
+    """Yield the cells of each option, common ones last; its other names stand in its own row."""
     aliases = defaultdict(list)
     for option in options.values():
         if option.alias_of:
             aliases[option.alias_of].append(option.name)
-    for option in options.values():
+    for option in sorted(options.values(), key=lambda each: each.owner is BaseStorage):
         if not option.alias_of:
             also = "".join(f", ``{alias}``" for alias in aliases[option.name])
             # A bar begins a substitution in reST, so the type is shown as a literal.

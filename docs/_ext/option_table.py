@@ -7,6 +7,7 @@ recorded test run found in ``contract-matrix.json``.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -125,7 +126,9 @@ def matrix(cells: list[Cell]) -> list[str]:
     lines = table(("Configuration", *THEMES), rows)
     for (configuration, reason), items in sorted(reasons.items()):
         numbers = ", ".join(sorted(items, key=number))
-        lines.append(f"* ``{configuration}``, {numbers}: {reason}")
+        # A reason is plain text, whatever it holds.
+        plain = re.sub(r"([*|`_\\])", r"\\\1", reason)
+        lines.append(f"* ``{configuration}``, {numbers}: {plain}")
     return lines
 
 

@@ -107,7 +107,7 @@ class OddNames(ContractCase):
                 reason = self._refusal(label, name)
                 if reason is not None:
                     self.assert_refused_cleanly(name)
-                    raise Impossible(f"{number}:{label}: {reason}")
+                    raise Impossible(reason)
                 check(name)
 
     def takes(self, label: str, name: str) -> bool:

@@ -15,12 +15,13 @@ from typing import cast
 import pytest
 
 from storages.testing import Impossible
+from tests.servers.exfat import NO_MOUNTS
 from tests.settings import BUILD
 
 MATRIX = BUILD / "contract-matrix.json"
 REQUIRE_SERVERS = os.environ.get("STORAGES_REQUIRE_SERVERS") == "1"
 #: Reasons to skip that no server could mend.
-ALLOWED_SKIPS = {"counts segments with Linux's TCP_INFO"}
+ALLOWED_SKIPS = {"counts segments with Linux's TCP_INFO", NO_MOUNTS}
 #: From the best to the worst; a test's subtests count together as the worst of them.
 STATUSES = ("passed", "impossible", "skipped", "failed")
 

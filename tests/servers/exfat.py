@@ -12,6 +12,10 @@ from typing import Self
 
 SIZE = 1024 * 1024 * 1024  # bytes, of a sparse file
 
+#: Why there is none where nothing can be mounted, as in most containers.
+NO_MOUNTS = "this machine mounts no file systems"
+_CAP_SYS_ADMIN = 21
+
 
 class ExFAT:
     """An exFAT file system in a file, mounted at ``directory`` for the time of a ``with`` block."""
@@ -25,7 +29,8 @@ class ExFAT:
             return "exFAT is not installed (apt-get install exfat-fuse exfatprogs)"
         if os.geteuid() != 0:
             return "mounting exFAT needs root"
-        return None if Path("/dev/fuse").exists() else "mounting exFAT needs FUSE in the kernel"
+        devices = all(Path("/dev", name).exists() for name in ("fuse", "loop-control"))
+        return None if devices and _may_mount() else NO_MOUNTS
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -46,6 +51,13 @@ class ExFAT:
 
     def __exit__(self, *_raised: object) -> None:
         self._exit.close()
+
+
+def _may_mount() -> bool:
+    """Tell whether root's rights are whole (capabilities(7))."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (rights,) = (int(line.split()[1], 16) for line in lines if line.startswith("CapEff"))
+    return bool(rights >> _CAP_SYS_ADMIN & 1)
 
 
 def run(*command: str) -> str:

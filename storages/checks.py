@@ -290,13 +290,13 @@ def stated(storage: Configured, method: str) -> Iterator[str]:
 
 def root_of(alias: str) -> tuple[str, ...]:
     """Return where an entry keeps its files; empty where that is computed or cannot be told."""
-    with suppress(Refused, ImproperlyConfigured, ValueError):
+    with suppress(Refused, ImproperlyConfigured, TypeError, ValueError):
         for found in made(alias):
             return () if computed(found.storage) else found.storage.root()
         # Django's own; a site's may compute where it keeps its files.
         cls = class_of(alias)
         if issubclass(cls, FileSystemStorage) and cls.__module__.startswith("django."):
-            storage = cast("FileSystemStorage", storages[alias])
+            storage = cls(**entries()[alias].get("OPTIONS", {}))
             return Path(storage.location).parts if storage.base_location else ()
     return ()
 

@@ -291,22 +291,21 @@ def test_static_files_among_the_media_of_one_bucket_are_warned_of() -> None:
     only(messages(media=entry(S3, bucket_name="files"), assets=static), "W004")
 
 
-def test_static_files_among_djangos_media_are_warned_of(tmp_path: Path) -> None:
-    django_files = "django.core.files.storage.FileSystemStorage"
+def test_files_among_those_of_djangos_own_storages_are_warned_of(tmp_path: Path) -> None:
+    media = entry("django.core.files.storage.FileSystemStorage")
     overwrite = "storages.backends.overwrite.OverwriteStorage"
-    with override_settings(MEDIA_ROOT=tmp_path, STATIC_ROOT=tmp_path / "static"):
-        found = messages(default=entry(django_files), staticfiles=entry(overwrite))
-        only(found, "W004")
-        found = messages(default=entry(overwrite), staticfiles=STATIC)
-        only(found, "W004")
-        apart = entry(overwrite, location=tmp_path.parent / "apart")
-        assert messages(default=entry(django_files), staticfiles=apart) == []
+    with override_settings(MEDIA_ROOT=tmp_path / "media", STATIC_ROOT=tmp_path / "static"):
+        only(messages(media=media, assets=entry(overwrite)), "W004")
+        inside = entry(overwrite, location=tmp_path / "static/inside")
+        assert [each.id for each in messages(inside=inside)] == ["storages.W004"] * 2
+        assert messages(media=media, assets=entry(overwrite, location=tmp_path / "assets")) == []
         # Two that are both Django's are Django's affair.
-        assert messages(default=entry(django_files), staticfiles=STATIC) == []
+        assert messages(media=media, again=media) == []
+        wrong = entry("django.core.files.storage.FileSystemStorage", wrong=1)
+        assert messages(media=wrong, assets=entry(overwrite)) == []
     with override_settings(MEDIA_ROOT="", STATIC_ROOT=None):
         # What is not set is the working directory, which is nobody's choice.
-        here = entry(overwrite, location="apart")
-        assert messages(default=entry(django_files), staticfiles=here, other=STATIC) == []
+        assert messages(media=media, assets=entry(overwrite, location="assets")) == []
 
 
 def test_static_files_that_would_change_their_names_are_warned_of(tmp_path: Path) -> None:

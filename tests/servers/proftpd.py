@@ -113,10 +113,14 @@ def install() -> None:
     simulated = ["apt-get", "-s", "install", "--no-install-recommends", *PACKAGES]
     plan = subprocess.run(simulated, capture_output=True, text=True, check=True).stdout
     names = re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
-    with tempfile.TemporaryDirectory() as downloads:
+    UNPACKED.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=UNPACKED.parent) as downloads:
         subprocess.run(["apt-get", "-qq", "download", *names], cwd=downloads, check=True)
+        unpacked = Path(downloads, "unpacked")
         for package in Path(downloads).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), str(UNPACKED)], check=True)
+            subprocess.run(["dpkg", "-x", str(package), str(unpacked)], check=True)
+        # All at once, so that what is there is whole.
+        unpacked.rename(UNPACKED)
 
 
 def _prefix() -> Path | None:

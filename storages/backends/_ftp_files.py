@@ -200,7 +200,7 @@ class Files(Connection):
     def set_modified(self, path: str, moment: datetime) -> None:
         """Set the time of a file where the server lets clients do that (draft-somers-ftp-mfxx)."""
         if self.has_times:
-            with suppress(ftplib.error_perm):
+            with suppress(*REFUSED):
                 self.ask(f"MFMT {moment:%Y%m%d%H%M%S}", path)
 
     # -- private ----------------------------------------------------------------------------------

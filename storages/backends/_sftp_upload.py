@@ -142,8 +142,13 @@ class Upload:
     def _set_time(self, session: Session, seconds: int) -> None:
         """Set the time of the file, where the server lets clients do that."""
         times = Attributes(accessed=seconds, modified=seconds)
-        with suppress(PermissionError):
+        try:
             session.set_attributes(self._temporaries[-1], times)
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError:
+            # Denied, or unknown to the server: the file itself is whole.
+            pass
 
     def _give_up(self, session: Session, exc: BaseException) -> None:
         """Remove the temporary file; raise another error where the disk is known to be full."""

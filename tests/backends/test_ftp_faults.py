@@ -584,6 +584,7 @@ def test_server_with_a_wrong_clock_that_nobody_may_correct_gets_files_all_the_sa
     for quirks in (
         Quirks(clock=7200, without=("MFMT",)),
         Quirks(clock=7200, replies={"MFMT": "550 No."}),
+        Quirks(clock=7200, replies={"MFMT": "451 Not now."}),
     ):
         for server in running(Pyftpdlib(quirks=quirks)):
             with FTPStorage(location(server)) as storage:

@@ -249,10 +249,11 @@ def test_time_of_a_file_is_right_though_the_clock_of_its_server_is_wrong(
         assert before <= storage.get_modified_time(name) <= datetime.now(UTC)
 
 
+@pytest.mark.parametrize("quirk", ["setstat", "knows_setstat"])
 def test_server_with_a_wrong_clock_that_nobody_may_correct_gets_files_all_the_same(
-    make_quirky: Callable[..., AsyncSSH],
+    make_quirky: Callable[..., AsyncSSH], quirk: str
 ) -> None:
-    server = make_quirky(clock=7200, setstat=False)
+    server = make_quirky(clock=7200, **{quirk: False})
     with SFTPStorage(**options(server), root_path="files") as storage:
         name = save(storage)
         assert storage.get_modified_time(name) > datetime.now(UTC) + timedelta(hours=1)

@@ -66,6 +66,8 @@ class Files(asyncssh.SFTPServer):
         return len(data)
 
     def _change(self, attrs: asyncssh.SFTPAttrs) -> None:
+        if not self.quirks.knows_setstat:
+            raise asyncssh.SFTPOpUnsupported("Operation not supported")
         if not self.quirks.setstat:
             raise asyncssh.SFTPPermissionDenied("Permission denied")
         if attrs.mtime is not None:

@@ -20,6 +20,7 @@ class Quirks:
 
     posix_rename: bool = True  # False: the extension is not there
     setstat: bool = True  # False: changes of mode, owner and times are refused
+    knows_setstat: bool = True  # False: it has no such thing
     quota: int | None = None  # bytes a file may have; writing more fails
     lossy: bool = False  # writing beyond `quota` succeeds, and the bytes are lost
     denied: str = ""  # names with this in them are refused

@@ -20,7 +20,7 @@ from benchmarks.report import (
     sparse_file,
 )
 from storages.backends.ftp import FTPStorage
-from tests.backends.ftp import bad_data_line, location, trust
+from tests.backends.ftp.server import bad_data_line, location, trust
 from tests.servers.certificates import authority
 from tests.servers.ftp import TLS, FTPServer
 from tests.servers.proxy import Proxy

@@ -14,7 +14,7 @@ from pathlib import Path
 from django.core.files.base import ContentFile, File
 
 from storages.backends.sftpstorage import SFTPStorage
-from tests.backends.sftp import Turns, options
+from tests.backends.sftpstorage.server import Turns, options
 from tests.servers.openssh import OpenSSH
 from tests.servers.proxy import Proxy
 

@@ -29,10 +29,10 @@ from storages.pool import Pool, shared
 from storages.sweeping import STALE, corrected, is_due
 from storages.utils import is_loopback, normalize_name, shown
 
-from ._ftp_connection import Refusal, errno_of
-from ._ftp_content import Content
-from ._ftp_files import Connector, Files, made
-from ._ftp_location import Location, check, parse, without_user_info
+from ._ftp.connection import Refusal, errno_of
+from ._ftp.downloads import Content
+from ._ftp.location import Location, check, parse, without_user_info
+from ._ftp.session import Connector, Files, made
 
 IDLE_TIMEOUT = 60.0  # seconds until an unused connection is closed
 

@@ -33,10 +33,9 @@ try:
 except ImportError as exc:
     raise sdk_missing("s3", exc) from exc
 
-from ._s3_cloudfront import cloudfront_signer
-from ._s3_download import Download
-from ._s3_errors import ERRORS, code_of, explain
-from ._s3_options import (
+from ._s3.downloads import Download
+from ._s3.errors import ERRORS, code_of, explain
+from ._s3.options import (
     HEADERS,
     METADATA_HEADER,
     READ_PARAMETERS,
@@ -45,7 +44,8 @@ from ._s3_options import (
     check_expire,
     query_name,
 )
-from ._s3_upload import upload_in_parts
+from ._s3.uploads import upload_in_parts
+from ._s3.urls import cloudfront_signer
 
 SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in parts
 UPLOAD_WORKERS = 4  # parts on their way at once

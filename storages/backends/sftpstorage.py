@@ -20,12 +20,12 @@ try:
 except ImportError as exc:
     raise sdk_missing("sftp", exc) from exc
 
-from ._sftp_connect import Connector
-from ._sftp_download import Download
-from ._sftp_messages import Attributes, moment
-from ._sftp_options import SFTPOptions
-from ._sftp_session import Session
-from ._sftp_upload import Rights, Upload, is_temporary
+from ._sftp.connector import Connector
+from ._sftp.downloads import Download
+from ._sftp.messages import Attributes, moment
+from ._sftp.options import SFTPOptions
+from ._sftp.session import Session
+from ._sftp.uploads import Rights, Upload, is_temporary
 
 IDLE_TIMEOUT = 60  # seconds until a connection nobody uses is closed
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.backends.s3 import RawBucket, Site
+from tests.backends.s3boto3.server import RawBucket, Site
 from tests.servers.exfat import ExFAT
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto

@@ -1,0 +1,1 @@
+"""What the FTP backend is made of."""

@@ -1,0 +1,80 @@
+"""The stream of a file that is read from an FTP server."""
+
+# ruff: noqa: S321 - that FTP is not encrypted is told by a system check.
+
+from __future__ import annotations
+
+import errno
+import ftplib
+
+from storages.files import Entry
+from storages.pool import Pool
+
+from .connection import Download, Refusal
+from .session import Files
+
+
+class Content:
+    """The bytes of a file from ``start`` on; holds a connection from the first read to the last."""
+
+    def __init__(
+        self, pool: Pool[Files], key: str, start: int, entry: Entry, *, is_fresh: bool
+    ) -> None:
+        self._pool = pool
+        self._key = key
+        self._start = start
+        self._entry = entry
+        self._is_fresh = is_fresh
+        self._left = entry.size - start
+        self._connection: Files | None = None
+        self._download: Download | None = None
+
+    def read(self, size: int, /) -> bytes:
+        """Return some of the next bytes; raises ConnectionError where they end too early."""
+        if not self._left:
+            return b""
+        try:
+            download = self._download or self._begin()
+            block = download.read(min(size, self._left))
+            self._left -= len(block)
+            if not (block and self._left):
+                self._finish(download)
+        except BaseException as exc:
+            self._leave(usable=self._pool.connector.survives(exc))
+            raise
+        return block
+
+    def close(self) -> None:
+        """Give the connection back, in step again with what the server says."""
+        if self._download is None:
+            return
+        try:
+            self._download.abandon()
+        except (OSError, ftplib.Error):
+            self._leave(usable=False)
+        else:
+            self._leave(usable=True)
+
+    def _begin(self) -> Download:
+        self._connection = connection = self._pool.take()
+        path = connection.path(self._key)
+        if not self._is_fresh and connection.describe(path) != self._entry:
+            raise Refusal(errno.ESTALE, "The file was replaced while it was read")
+        self._download = connection.retrieve(path, self._start)
+        return self._download
+
+    def _finish(self, download: Download) -> None:
+        if not self._left and download.read(1):
+            raise OSError(errno.ESTALE, "The file grew while it was read")
+        download.finish()
+        if self._left:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "The content ended early")
+        self._leave(usable=True)
+
+    def _leave(self, *, usable: bool) -> None:
+        connection, self._connection = self._connection, None
+        download, self._download = self._download, None
+        if download is not None:
+            download.close()
+        if connection is not None:
+            (self._pool.give_back if usable else self._pool.drop)(connection)

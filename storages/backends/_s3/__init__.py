@@ -1,0 +1,1 @@
+"""What the S3 backend is made of."""

@@ -1,0 +1,1 @@
+"""What the SFTP backend is made of."""

@@ -1,0 +1,272 @@
+"""SFTP version 3 on a channel of paramiko, with requests that need not wait for one another.
+
+paramiko's own client waits for each reply, keeps what it prefetches without limit and does not
+tell the status of an error, so it serves for SSH alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import struct
+from contextlib import suppress
+
+from paramiko import Channel, SSHClient, SSHException, sftp
+
+from storages.files import Source
+
+from .messages import NOTHING, Attributes, LostError, Reply, text
+
+# Bytes of content in a request: every server takes 32 KiB, and with what stands before the content
+# it has to fit in one packet of SSH, or the rest costs another.
+REQUEST_SIZE = 32 * 1024 - 256
+WINDOW = 64  # requests on their way
+MOST = 1 << 24  # bytes of a reply; more is no SFTP
+CREATE_NEW = sftp.SFTP_FLAG_WRITE | sftp.SFTP_FLAG_CREATE | sftp.SFTP_FLAG_EXCL
+
+
+class Session:
+    """One conversation with a server; for one thread at a time.
+
+    Paths are absolute or relative to the login directory. Raises OSError with an errno for what
+    the server refuses, `LostError` where the connection broke, TimeoutError where it is silent.
+    """
+
+    def __init__(self, client: SSHClient, channel: Channel) -> None:
+        self.client = client
+        self.channel = channel
+        self.pending = 0
+        self._number = 0
+        self._out: list[bytes] = []
+        self._in = bytearray()
+        self._broken: OSError | None = None
+        self._out.append(struct.pack(">IBI", 5, sftp.CMD_INIT, 3))
+        self.flush()
+        self.extensions = frozenset(Reply(self._packet()).names())
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether nothing is known to be wrong with the connection, and nothing is due."""
+        transport = self.channel.get_transport()
+        return not (self._broken or self.pending or self.channel.closed) and transport.is_active()
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    def ask(self, kind: int, *parts: bytes) -> int:
+        """Queue a request and return its number; `flush` or `reply` sends what is queued."""
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        self.pending += 1
+        size = 5 + sum(map(len, parts))
+        self._out += (struct.pack(">IBI", size, kind, self._number), *parts)
+        return self._number
+
+    def flush(self) -> None:
+        """Send the requests that are queued."""
+        data, self._out = b"".join(self._out), []
+        try:
+            self._alive().sendall(data)
+        except (OSError, EOFError, SSHException) as exc:
+            raise self._break(exc) from exc
+
+    def reply(self) -> Reply:
+        """Return the next reply, whichever request it answers."""
+        if self._out:
+            self.flush()
+        reply = Reply(self._packet())
+        self.pending -= 1
+        return reply
+
+    def call(self, kind: int, *parts: bytes) -> Reply:
+        """Send a request and return its reply; a refusal is raised."""
+        self.ask(kind, *parts)
+        return self.reply().checked()
+
+    def drain(self) -> None:
+        """Wait for the replies that are due, and forget them."""
+        while self.pending:
+            self.reply()
+
+    def _packet(self) -> bytes:
+        size = int.from_bytes(self._take(4))
+        if size > MOST:
+            raise self._break(SSHException("a reply of impossible size"))
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        while len(self._in) < size:
+            try:
+                data = self._alive().recv(1 << 20)
+            except (OSError, EOFError, SSHException) as exc:
+                raise self._break(exc) from exc
+            if not data:
+                raise self._break(EOFError("the channel was closed"))
+            self._in += data
+        taken = bytes(memoryview(self._in)[:size])
+        del self._in[:size]
+        return taken
+
+    def _alive(self) -> Channel:
+        if self._broken is not None:
+            raise self._broken
+        return self.channel
+
+    def _break(self, exc: Exception) -> OSError:
+        stalled = getattr(self.channel.get_transport().sock, "stalled", False)
+        if stalled or isinstance(exc, TimeoutError):
+            text = "The server does not answer: check the network, or raise the option 'timeout'"
+            self._broken = TimeoutError(errno.ETIMEDOUT, text)
+        else:
+            self._broken = LostError(errno.ECONNRESET, "The connection to the server was lost")
+        return self._broken
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def open(self, path: str, flags: int, attributes: Attributes = NOTHING) -> bytes:
+        """Open a file and return its handle."""
+        return self.call(
+            sftp.CMD_OPEN, text(path), struct.pack(">I", flags), attributes.pack()
+        ).text()
+
+    def close(self, handle: bytes) -> None:
+        """Close a handle of a file or directory."""
+        self.call(sftp.CMD_CLOSE, text(handle))
+
+    def fstat(self, handle: bytes) -> Attributes:
+        """Describe an open file."""
+        return self.call(sftp.CMD_FSTAT, text(handle)).attributes()
+
+    def lookup(self, path: str) -> Attributes:
+        """Describe what a path leads to, the link itself where that is nothing."""
+        found = self.call(sftp.CMD_LSTAT, text(path)).attributes()
+        if found.is_link:
+            with suppress(FileNotFoundError):
+                return self.call(sftp.CMD_STAT, text(path)).attributes()
+        return found
+
+    def upload(self, handle: bytes, source: Source, attributes: Attributes) -> Attributes:
+        """Send all content, set owner and mode, close the handle; return what is there then.
+
+        The server handles requests for one file in their order, so only the end is waited for.
+        """
+        opened = text(handle)
+        try:
+            self._send_content(opened, source)
+            if attributes != NOTHING:
+                self.ask(sftp.CMD_FSETSTAT, opened, attributes.pack())
+            number = self.ask(sftp.CMD_FSTAT, opened)
+            self.ask(sftp.CMD_CLOSE, opened)
+            return self._checked_replies(number)
+        except BaseException:
+            with suppress(OSError):
+                self.drain()
+                self.close(handle)
+            raise
+
+    def _send_content(self, opened: bytes, source: Source) -> None:
+        position = 0
+        while data := source.read(REQUEST_SIZE):
+            place = struct.pack(">QI", position, len(data))
+            self.ask(sftp.CMD_WRITE, opened, place, data)
+            self.flush()
+            position += len(data)
+            while self.pending >= WINDOW:
+                self.reply().checked()
+
+    def _checked_replies(self, number: int) -> Attributes:
+        found = Attributes()
+        while self.pending:
+            reply = self.reply().checked()
+            if reply.number == number:
+                found = reply.attributes()
+        return found
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a link."""
+        self.call(sftp.CMD_REMOVE, text(path))
+
+    def rename(self, path: str, target: str) -> None:
+        """Give a file another name, which must be free."""
+        self.call(sftp.CMD_RENAME, text(path), text(target))
+
+    def replace(self, path: str, target: str) -> None:
+        """Give a file another name in place of what has it; atomic where the server can do that.
+
+        Where it cannot, the other file steps aside first, and back if something goes wrong.
+        """
+        if self._replace_at_once(path, target):
+            return
+        aside = f"{path}.old"
+        with suppress(FileNotFoundError):
+            self.rename(target, aside)
+        try:
+            self.rename(path, target)
+        except OSError:
+            with suppress(OSError):
+                self.rename(aside, target)
+            raise
+        with suppress(FileNotFoundError):
+            self.remove(aside)
+
+    def _replace_at_once(self, path: str, target: str) -> bool:
+        """Rename as POSIX does; tell whether the server can do that at all."""
+        extension = "posix-rename@openssh.com"
+        if extension not in self.extensions:
+            return False
+        try:
+            self.call(sftp.CMD_EXTENDED, text(extension), text(path), text(target))
+        except OSError as exc:
+            if exc.errno != errno.EOPNOTSUPP:
+                raise
+            return False
+        return True
+
+    def is_full(self, path: str) -> bool:
+        """Tell whether the disk of a path is known to have no room for another request."""
+        if "statvfs@openssh.com" not in self.extensions:
+            return False
+        reply = self.call(sftp.CMD_EXTENDED, text("statvfs@openssh.com"), text(path))
+        _, unit, _, _, available = (reply.integer("Q") for _ in range(5))
+        return unit * available < REQUEST_SIZE
+
+    # -- directories ------------------------------------------------------------------------------
+
+    def make_directory(self, path: str, attributes: Attributes) -> None:
+        """Make one directory."""
+        self.call(sftp.CMD_MKDIR, text(path), Attributes(mode=attributes.mode).pack())
+
+    def set_attributes(self, path: str, attributes: Attributes) -> None:
+        """Set owner, times and mode, which the server's umask does not touch."""
+        self.call(sftp.CMD_SETSTAT, text(path), attributes.pack())
+
+    def remove_directory(self, path: str) -> None:
+        """Remove an empty directory."""
+        self.call(sftp.CMD_RMDIR, text(path))
+
+    def scan(self, path: str, most: float = math.inf) -> list[tuple[str, Attributes]]:
+        """Return what a directory holds, or ``most`` entries or a few more of it.
+
+        Names that are no UTF-8 are left out: names of ours cannot say them.
+        """
+        handle = self.call(sftp.CMD_OPENDIR, text(path)).text()
+        found: list[tuple[str, Attributes]] = []
+        try:
+            while len(found) < most and (entries := self._next_entries(handle)):
+                found += entries
+        finally:
+            self.close(handle)
+        return [entry for entry in found if not _is_odd(entry[0])]
+
+    def _next_entries(self, handle: bytes) -> list[tuple[str, Attributes]]:
+        self.ask(sftp.CMD_READDIR, text(handle))
+        reply = self.reply()
+        if reply.is_end:
+            return []
+        entries = []
+        for _ in range(reply.checked().integer()):
+            name, _long = reply.text(), reply.text()
+            entries.append((name.decode(errors="surrogateescape"), reply.attributes()))
+        return entries
+
+
+def _is_odd(name: str) -> bool:
+    return any("\udc80" <= letter <= "\udcff" for letter in name)

@@ -1,0 +1,657 @@
+"""What FTPStorage does where server, network, login or options are bad, and in modes of FTP."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage
+
+from storages.backends.ftp import FTPStorage, FTPStorageException, FTPStorageFile
+from storages.files import RemoteFile
+from storages.testing.lifecycle import eventually
+from tests.backends.ftp.server import FTPDirectory, bad_data_line, location, running, trust
+from tests.servers.certificates import Certificate, authority
+from tests.servers.ftp import TLS, FTPServer
+from tests.servers.process import HOST, free_port
+from tests.servers.proftpd import Proftpd
+from tests.servers.proxy import Proxy
+from tests.servers.pyftpdlib_server import Pyftpdlib, Quirks
+from tests.servers.scripted_ftp import ScriptedFTP
+from tests.servers.vsftpd import Vsftpd
+
+CONTENT = os.urandom(400_000)
+SERVERS = [Pyftpdlib, Vsftpd, Proftpd]
+
+
+@pytest.fixture(scope="module", params=SERVERS, ids=lambda server: server.name)
+def server(request: pytest.FixtureRequest) -> Iterator[FTPServer]:
+    yield from running(request.param())
+
+
+@pytest.fixture
+def root(request: pytest.FixtureRequest) -> str:
+    return "".join(filter(str.isalnum, request.node.name))
+
+
+@pytest.fixture
+def raw(server: FTPServer, root: str) -> FTPDirectory:
+    raw = FTPDirectory(server.root / root)
+    raw.make()
+    return raw
+
+
+@pytest.fixture
+def proxy(server: FTPServer) -> Iterator[Proxy]:
+    with Proxy(*server.address) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def storage(server: FTPServer, proxy: Proxy, root: str, raw: FTPDirectory) -> Iterator[FTPStorage]:
+    with FTPStorage(location(server, root, proxy), file_overwrite=True, timeout=10) as storage:
+        yield storage
+
+
+def save(storage: Storage, name: str = "a.bin", content: bytes = CONTENT) -> str:
+    return storage.save(name, ContentFile(content))
+
+
+def read(storage: Storage, name: str = "a.bin") -> bytes:
+    with storage.open(name) as file:
+        content: bytes = file.read()
+    return content
+
+
+def said_goodbye(server: FTPServer) -> bool:
+    return "FTP session closed" in server.output.partition("logged in")[2]
+
+
+def scripted(server: ScriptedFTP, **options: Any) -> FTPStorage:
+    return FTPStorage(**{"location": server.location, "timeout": 5, **options})
+
+
+def told(error: BaseException) -> str:
+    """Return all that a traceback shows of an error and its causes."""
+    return "".join(traceback.format_exception(error))
+
+
+# -- modes of FTP ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("tls", ["explicit", "implicit"])
+def test_tls_of_both_kinds_works_with_a_verified_certificate(
+    kind: type[FTPServer], tls: TLS
+) -> None:
+    for server in running(kind(tls)):
+        with FTPStorage(location(server, "new"), **trust(server)) as storage:
+            save(storage, "directory/a.bin")
+            assert read(storage, "directory/a.bin") == CONTENT
+            assert storage.listdir("directory") == ([], ["a.bin"])
+
+
+def test_active_mode_lets_the_server_connect(server: FTPServer, raw: FTPDirectory) -> None:
+    place = location(server, raw.path.name, scheme="aftp")
+    with FTPStorage(place) as storage:
+        save(storage)
+        assert read(storage) == CONTENT
+        assert storage.listdir("") == ([], ["a.bin"])
+
+
+def test_location_without_a_path_is_where_signing_in_leads() -> None:
+    with ScriptedFTP() as server:
+        with scripted(server, location=server.location.removesuffix("/home")) as storage:
+            save(storage, "a.txt", b"content")
+        assert server.files == {"/home/a.txt": b"content"}
+
+
+def test_location_without_a_user_is_anonymous() -> None:
+    with ScriptedFTP() as server:
+        with scripted(server, location=server.location.replace("user:secret@", "")) as storage:
+            assert not storage.exists("a.txt")
+        assert "USER anonymous" in server.commands
+
+
+@pytest.mark.parametrize(
+    ("info", "user", "password"),
+    [
+        ("user:secret", "user", "secret"),
+        ("user:p@ss:w/o#rd", "user", "p@ss:w/o#rd"),
+        ("us%40er:%41%3A%2F", "us@er", "A:/"),
+        ("user@mail.example:100%", "user@mail.example", "100%"),
+        ("user:p%c3%a4ss", "user", "päss"),
+        ("user", "user", ""),
+        ("user:", "user", ""),
+    ],
+)
+def test_user_and_password_are_taken_from_the_location(info: str, user: str, password: str) -> None:
+    with ScriptedFTP() as server:
+        with scripted(server, location=server.location.replace("user:secret", info)) as storage:
+            storage.exists("a.txt")
+        assert server.commands[:2] == [f"USER {user}", f"PASS {password}"]
+
+
+def test_servers_without_facts_extended_mode_and_utf8_are_served_in_latin_1() -> None:
+    quirks = Quirks(without=("MLSD", "MLST", "EPSV"), utf8=False)
+    for server in running(Pyftpdlib(quirks=quirks)):
+        with FTPStorage(location(server), timeout=10) as storage:
+            for name in ("Ærø ÿ.txt", "two  spaces.txt", " leading.txt", "a -> b.txt"):
+                save(storage, f"directory/{name}", name.encode())
+                assert read(storage, f"directory/{name}") == name.encode()
+                assert name in storage.listdir("directory")[1]
+            assert storage.exists("directory")
+            assert not storage.exists("directory/missing/file.txt")
+            with pytest.raises(OSError, match="encoding") as raised:
+                save(storage, "漢字.txt")
+            assert raised.value.errno == errno.EILSEQ
+
+
+def test_encoding_given_is_used_where_the_server_offers_none() -> None:
+    for server in running(Pyftpdlib(quirks=Quirks(utf8=False))):
+        with FTPStorage(location(server), encoding="cp1251", timeout=10) as storage:
+            save(storage, "файл.txt")
+            assert storage.listdir("") == ([], ["файл.txt"])
+        assert os.listdir(server.root) == ["файл.txt".encode("cp1251").decode("latin-1")]  # noqa: PTH208
+
+
+def test_address_in_the_reply_to_pasv_is_ignored() -> None:
+    for server in running(Pyftpdlib(quirks=Quirks(told_host="192.0.2.1"))):
+        with FTPStorage(location(server), timeout=10) as storage:
+            save(storage)
+            assert read(storage) == CONTENT
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", ["expired", "wrong_host", "self_signed"])
+@pytest.mark.parametrize("tls", ["explicit", "implicit"])
+def test_bad_certificate_is_refused(bad: str, tls: TLS) -> None:
+    certificate: Certificate = getattr(authority(), bad)
+    for server in running(Pyftpdlib(tls, certificate)):
+        with (
+            FTPStorage(location(server), **trust(server)) as storage,
+            pytest.raises(FTPStorageException, match="certificate is refused") as raised,
+        ):
+            storage.exists("a.txt")
+        assert raised.value.errno == errno.EPROTO
+
+
+def test_certificate_of_an_unknown_authority_is_refused_by_default() -> None:
+    for server in running(Pyftpdlib("explicit")):
+        with (
+            FTPStorage(location(server)) as storage,
+            pytest.raises(FTPStorageException, match="certificate is refused"),
+        ):
+            storage.exists("a.txt")
+
+
+def test_server_without_tls_gets_no_password() -> None:
+    with ScriptedFTP() as server:
+        place = server.location.replace("ftp:", "ftps:")
+        with scripted(server, location=place) as storage, pytest.raises(FTPStorageException):
+            storage.exists("a.txt")
+        assert server.commands == ["AUTH TLS", "QUIT"][: len(server.commands)]
+
+
+def test_refused_login_shows_no_password_even_if_the_server_does() -> None:
+    with (
+        ScriptedFTP({"PASS": "530 Login of user with secret refused."}) as server,
+        scripted(server) as storage,
+        pytest.raises(PermissionError, match="login") as raised,
+    ):
+        storage.exists("a.txt")
+    assert "secret" not in told(raised.value)
+
+
+def test_unknown_host_is_told() -> None:
+    storage = FTPStorage("ftp://user:secret@host.invalid/", timeout=5)
+    with pytest.raises(OSError, match=r"host\.invalid") as raised:
+        storage.exists("a.txt")
+    assert raised.value.errno == errno.EHOSTUNREACH
+    assert "secret" not in told(raised.value)
+
+
+@pytest.mark.parametrize("reply", ["452 Sorry.", "552 Sorry.", "451 No space left on device."])
+def test_full_disk_is_told_and_leaves_nothing(reply: str) -> None:
+    with ScriptedFTP(finals={"STOR": reply}) as server:
+        with scripted(server) as storage, pytest.raises(OSError) as raised:  # noqa: PT011
+            save(storage)
+        assert raised.value.errno == errno.ENOSPC
+        assert server.files == {}
+
+
+def test_server_that_cannot_write_more_keeps_the_old_file_and_nothing_else() -> None:
+    for server in running(Pyftpdlib(quirks=Quirks(quota=100_000))):
+        with FTPStorage(location(server), file_overwrite=True, timeout=10) as storage:
+            save(storage, "a.bin", b"old")
+            with pytest.raises(OSError, match="FTP server"):
+                save(storage, "a.bin", CONTENT)
+            assert storage.listdir("") == ([], ["a.bin"])
+            assert read(storage) == b"old"
+        assert os.listdir(server.root) == ["a.bin"]  # noqa: PTH208
+
+
+@pytest.fixture
+def denied(server: FTPServer, raw: FTPDirectory) -> Path:
+    """Return a directory that the server's user can do nothing in."""
+    if isinstance(server, Pyftpdlib):
+        pytest.skip("impossible: its user is the one of the tests, who may do everything")
+    raw.put("denied/a.txt", b"content")
+    (raw.path / "denied").chmod(0)
+    return raw.path / "denied"
+
+
+def test_denied_directory_raises_permission_error(storage: FTPStorage, denied: Path) -> None:
+    for call in (
+        lambda: storage.listdir("denied"),
+        lambda: storage.exists("denied/a.txt"),
+        lambda: storage.exists("denied/missing.txt"),
+        lambda: storage.open("denied/a.txt"),
+        lambda: storage.delete("denied/a.txt"),
+        lambda: save(storage, "denied/b.txt"),
+    ):
+        with pytest.raises(PermissionError):
+            call()
+    assert storage.exists("denied")
+
+
+def test_unreadable_file_raises_permission_error(
+    server: FTPServer, storage: FTPStorage, raw: FTPDirectory
+) -> None:
+    if isinstance(server, Pyftpdlib):
+        pytest.skip("impossible: its user is the one of the tests, who may do everything")
+    raw.put("a.bin", b"content")
+    (raw.path / "a.bin").chmod(0)
+    with pytest.raises(PermissionError), storage.open("a.bin") as file:
+        file.read()
+    assert storage.size("a.bin") == 7
+
+
+def test_directory_is_deleted_only_when_empty(storage: FTPStorage) -> None:
+    save(storage, "directory/a.txt")
+    with pytest.raises(OSError, match="not empty") as raised:
+        storage.delete("directory")
+    assert raised.value.errno == errno.ENOTEMPTY
+    storage.delete("directory/a.txt")
+    storage.delete("directory")
+    assert storage.listdir("") == ([], [])
+
+
+def test_listing_of_a_file_or_of_nothing_is_an_error(storage: FTPStorage) -> None:
+    save(storage, "a.txt")
+    with pytest.raises(NotADirectoryError):
+        storage.listdir("a.txt")
+    with pytest.raises(FileNotFoundError):
+        storage.listdir("missing")
+
+
+def test_root_that_no_save_has_made_yet_lists_as_empty(server: FTPServer, root: str) -> None:
+    with FTPStorage(location(server, root)) as storage:
+        assert storage.listdir("") == ([], [])
+        save(storage)
+        assert storage.listdir("") == ([], ["a.bin"])
+
+
+def test_links_are_what_they_lead_to(storage: FTPStorage, raw: FTPDirectory) -> None:
+    raw.put("directory/a.txt", b"content")
+    (raw.path / "to_file").symlink_to("directory/a.txt")
+    (raw.path / "to -> directory").symlink_to("directory")
+    directories, files = storage.listdir("")
+    assert sorted(directories) == ["directory", "to -> directory"]
+    assert files == ["to_file"]
+    assert read(storage, "to_file") == b"content"
+    assert storage.listdir("to -> directory") == ([], ["a.txt"])
+
+
+# -- connections -----------------------------------------------------------------------------------
+
+
+def test_operations_share_one_connection(storage: FTPStorage, proxy: Proxy) -> None:
+    for number in range(5):
+        save(storage, f"{number}.bin")
+        assert not storage.exists("missing.bin")
+        with pytest.raises(FileNotFoundError):
+            storage.open("missing.bin")
+        with storage.open(f"{number}.bin") as file:
+            file.read(1000)
+        assert read(storage, f"{number}.bin") == CONTENT
+    assert proxy.connections == 1
+
+
+def test_threads_open_no_more_connections_than_the_limit(
+    server: FTPServer, proxy: Proxy, root: str, raw: FTPDirectory
+) -> None:
+    with FTPStorage(location(server, root, proxy), max_connections=3) as storage:
+        threads = [
+            threading.Thread(target=save, args=(storage, f"{number}.bin")) for number in range(16)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(storage.listdir("")[1]) == 16
+    assert proxy.connections <= 3
+
+
+def test_storages_on_one_server_share_its_connections(
+    server: FTPServer, proxy: Proxy, root: str, raw: FTPDirectory
+) -> None:
+    with FTPStorage(location(server, root, proxy)) as storage:
+        save(storage, "below/a.bin")
+        below = FTPStorage(location(server, f"{root}/below", proxy))
+        assert below.listdir("") == ([], ["a.bin"])
+    assert proxy.connections == 1
+
+
+def test_server_that_says_goodbye_when_idle_costs_no_call() -> None:
+    for server in running(Pyftpdlib(quirks=Quirks(idle_limit=0.2))):
+        with Proxy(*server.address) as proxy, FTPStorage(location(server, via=proxy)) as storage:
+            save(storage)
+            assert eventually(partial(said_goodbye, server))
+            assert read(storage) == CONTENT
+
+
+def test_goodbye_instead_of_a_reply_ends_in_an_error() -> None:
+    with ScriptedFTP({"SIZE": "421 Goodbye."}) as server:
+        with scripted(server) as storage, pytest.raises(ConnectionError, match="Goodbye"):
+            storage.size("a.txt")
+        assert len([command for command in server.commands if command.startswith("SIZE")]) > 1
+
+
+def test_refused_data_connection_leaves_the_storage_usable() -> None:
+    for server in running(Pyftpdlib(quirks=Quirks(told_port=free_port()))):
+        with FTPStorage(location(server), timeout=5) as storage:
+            with pytest.raises(OSError, match=HOST):
+                save(storage)
+            assert not storage.exists("a.bin")
+
+
+def test_upload_that_is_cut_once_is_sent_again(tmp_path: Path) -> None:
+    with bad_data_line(tmp_path) as (server, proxy), FTPStorage(location(server)) as storage:
+        proxy.reset_peer(50_000, "up", times=1)
+        save(storage, content=20 * CONTENT)
+        assert read(storage) == 20 * CONTENT
+    assert os.listdir(tmp_path) == ["a.bin"]  # noqa: PTH208
+
+
+def test_upload_that_is_always_cut_fails_and_leaves_nothing(tmp_path: Path) -> None:
+    with bad_data_line(tmp_path) as (server, proxy), FTPStorage(location(server)) as storage:
+        proxy.limit_data(50_000, "up")
+        with pytest.raises(OSError, match="stored"):
+            save(storage)
+        proxy.clear()
+        assert storage.listdir("") == ([], [])
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize("tls", ["", "explicit"])
+def test_download_that_is_cut_is_resumed_where_it_was(tmp_path: Path, tls: TLS) -> None:
+    with (
+        bad_data_line(tmp_path, tls) as (server, proxy),
+        FTPStorage(location(server), **trust(server)) as storage,
+    ):
+        save(storage)
+        proxy.reset_peer(100_000, "down", times=1)
+        assert read(storage) == CONTENT
+        proxy.clear()
+        proxy.limit_data(100_000, "down", times=1)
+        assert read(storage) == CONTENT
+
+
+def test_download_that_is_always_cut_is_an_error(tmp_path: Path) -> None:
+    with bad_data_line(tmp_path) as (server, proxy), FTPStorage(location(server)) as storage:
+        save(storage)
+        proxy.limit_data(0, "down")
+        with pytest.raises(ConnectionError):
+            read(storage)
+        proxy.clear()
+        assert read(storage) == CONTENT
+
+
+def test_download_without_a_final_reply_is_an_error() -> None:
+    with ScriptedFTP(finals={"RETR": None}) as server:
+        server.files["/home/a.bin"] = CONTENT
+        with scripted(server) as storage, pytest.raises(ConnectionError):
+            read(storage)
+
+
+def test_download_longer_than_its_announced_size_is_an_error() -> None:
+    with ScriptedFTP({"SIZE": "213 1000"}) as server:
+        server.files["/home/a.bin"] = CONTENT
+        with scripted(server) as storage, pytest.raises(OSError, match="grew"):
+            read(storage)
+
+
+def test_upload_that_the_server_measures_otherwise_is_an_error() -> None:
+    with ScriptedFTP({"SIZE": "213 1000"}) as server:
+        with (
+            scripted(server, file_overwrite=True) as storage,
+            pytest.raises(OSError, match="stored 1000 of 400000 bytes"),
+        ):
+            save(storage)
+        assert server.files == {}
+
+
+def test_reading_the_start_of_a_large_file_transfers_little(tmp_path: Path) -> None:
+    (tmp_path / "large.bin").touch()
+    os.truncate(tmp_path / "large.bin", 256 << 20)
+    with bad_data_line(tmp_path) as (server, proxy), FTPStorage(location(server)) as storage:
+        with storage.open("large.bin") as file:
+            assert file.read(64 << 10) == bytes(64 << 10)
+        assert proxy.bytes_down < 1 << 20
+
+
+@pytest.mark.parametrize("verb", ["STOR", "RNTO", "RMD", "SIZE", "MDTM", "LIST"])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_reply_that_is_lost_after_the_deed_leaves_one_whole_file(
+    verb: str, *, overwrite: bool
+) -> None:
+    with ScriptedFTP(hang_ups={verb}) as server:
+        with scripted(server, file_overwrite=overwrite) as storage:
+            assert save(storage) == "a.bin"
+        assert server.files == {"/home/a.bin": CONTENT}
+        assert server.directories == {"/", "/home"}
+
+
+def test_silent_server_ends_in_a_time_out(storage: FTPStorage, proxy: Proxy) -> None:
+    storage.timeout = 0.5
+    save(storage)
+    proxy.silence()
+    for call in (lambda: storage.exists("a.bin"), lambda: save(storage), lambda: read(storage)):
+        with pytest.raises(TimeoutError):
+            call()
+    proxy.clear()
+    assert read(storage) == CONTENT
+
+
+def test_trickling_replies_end_in_a_time_out(storage: FTPStorage, proxy: Proxy) -> None:
+    storage.timeout = 0.5
+    save(storage)
+    proxy.bandwidth(10)
+    with pytest.raises(TimeoutError):
+        storage.exists("a.bin")
+
+
+def test_trickling_content_ends_in_a_time_out(tmp_path: Path) -> None:
+    with (
+        bad_data_line(tmp_path) as (server, proxy),
+        FTPStorage(location(server), timeout=0.5) as storage,
+    ):
+        save(storage)
+        proxy.bandwidth(20)
+        with pytest.raises(TimeoutError):
+            read(storage)
+
+
+# -- servers that do things their own way ----------------------------------------------------------
+
+
+def test_server_whose_rename_refuses_a_taken_name_is_overwritten_nevertheless() -> None:
+    with ScriptedFTP(replaces=False) as server:
+        server.files["/home/a.bin"] = b"old"
+        with scripted(server, file_overwrite=True) as storage:
+            assert save(storage) == "a.bin"
+        assert server.files == {"/home/a.bin": CONTENT}
+
+
+def test_name_that_may_not_be_probed_is_not_said_to_be_free() -> None:
+    with (
+        ScriptedFTP({"SIZE": "550 No.", "LIST": "550 Access is denied."}) as server,
+        scripted(server) as storage,
+        pytest.raises(PermissionError),
+    ):
+        storage.exists("a.txt")
+
+
+def test_listing_of_an_unknown_kind_is_an_error() -> None:
+    with (
+        ScriptedFTP(data={"LIST": b"{a.txt: 5 bytes}\r\n"}) as server,
+        scripted(server) as storage,
+    ):
+        with pytest.raises(FTPStorageException, match="unknown kind"):
+            storage.listdir("")
+        with pytest.raises(FTPStorageException, match="unknown kind"):
+            storage.exists("a.txt")
+
+
+def test_names_in_listings_that_lead_elsewhere_are_left_out() -> None:
+    line = b"-rw-r--r-- 1 ftp ftp 5 Jan  2  2020 %s\r\n"
+    names = (b"a.txt", b"../b.txt", b"/etc/passwd", b"..", b"c/d.txt", b"e\x07f.txt")
+    with (
+        ScriptedFTP(data={"LIST": b"".join(line % name for name in names)}) as server,
+        scripted(server, location=server.location.removesuffix("home")) as storage,
+    ):
+        assert storage.listdir("") == ([], ["a.txt"])
+
+
+def test_dos_listings_are_read() -> None:
+    lines = b"02-23-05  09:24PM       <DIR>          my files\r\n07-14-20  11:05AM   12 a b.txt\r\n"
+    with (
+        ScriptedFTP(data={"LIST": lines}) as server,
+        scripted(server, location=server.location.removesuffix("home")) as storage,
+    ):
+        assert storage.listdir("") == (["my files"], ["a b.txt"])
+        assert storage.exists("my files")
+
+
+def test_uploads_under_way_and_locks_are_not_listed(storage: FTPStorage, raw: FTPDirectory) -> None:
+    raw.put(f".{32 * 'a'}.part", b"half")
+    raw.put(f".{32 * 'a'}.lock/x", b"")
+    raw.put(".other.part", b"")
+    assert storage.listdir("") == ([], [".other.part"])
+
+
+def test_what_a_broken_upload_left_goes_with_the_next_save(
+    storage: FTPStorage, raw: FTPDirectory
+) -> None:
+    part, lock = f"new/.{32 * '0'}.part", f"new/.{32 * '0'}.lock"
+    fresh = f"new/.{32 * '1'}.part"
+    raw.put(part, b"half a fi")
+    raw.put(f"{lock}/x", b"")
+    (raw.path / lock / "x").unlink()
+    raw.put("new/old.part", b"another's")
+    for name in (part, lock, "new/old.part"):
+        os.utime(raw.path / name, (0, 0))
+    raw.put(fresh, b"still growing")
+    save(storage, "new/a.bin")
+    assert sorted(raw.names()) == [fresh, "new/a.bin", "new/old.part"]
+    assert not (raw.path / lock).exists()
+
+
+@pytest.mark.parametrize("clock", [-5 * 3600, 40, 3 * 86_400])
+def test_time_of_a_file_is_right_though_the_clock_of_its_server_is_wrong(clock: float) -> None:
+    for server in running(Pyftpdlib(quirks=Quirks(clock=clock))):
+        with FTPStorage(location(server)) as storage:
+            before = datetime.now(UTC).replace(microsecond=0)
+            name = save(storage)
+            assert before <= storage.get_modified_time(name) <= datetime.now(UTC)
+            assert read(storage) == CONTENT
+
+
+def test_server_with_a_wrong_clock_that_nobody_may_correct_gets_files_all_the_same() -> None:
+    for quirks in (
+        Quirks(clock=7200, without=("MFMT",)),
+        Quirks(clock=7200, replies={"MFMT": "550 No."}),
+        Quirks(clock=7200, replies={"MFMT": "451 Not now."}),
+    ):
+        for server in running(Pyftpdlib(quirks=quirks)):
+            with FTPStorage(location(server)) as storage:
+                name = save(storage)
+                assert storage.get_modified_time(name) > datetime.now(UTC) + timedelta(hours=1)
+
+
+# -- options ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "http://user:secret@host/",
+        "user:secret@host",
+        "ftp://",
+        "ftp://user:secret@",
+        "ftp://user:secret@host:port/",
+        "ftp://user:secret@host:99999/",
+        "ftp://user:secret%0D%0ADELE x@host/",
+        "ftp://user:secret@host/a/../b",
+        "ftp://us/er:secret@host/",
+        "ftp://host/secret@b",
+    ],
+)
+def test_bad_location_is_told_without_its_value(wrong: str) -> None:
+    storage = FTPStorage(wrong)
+    with pytest.raises(ImproperlyConfigured, match="FTP_STORAGE_LOCATION") as raised:
+        storage.exists("a.txt")
+    assert "secret" not in told(raised.value)
+    assert "secret" not in repr(storage)
+    assert "secret" not in str(storage.deconstruct())
+
+
+def test_location_is_described_without_user_and_password() -> None:
+    storage = FTPStorage("ftps://user:p@ss@host:2121/dir")
+    assert repr(storage) == "FTPStorage(location='ftps://host:2121/dir')"
+    assert storage.deconstruct()[1] == ["ftps://host:2121/dir"]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"), [("ftp", 1), ("aftp", 1), ("ftps", 0), ("ftpsi", 0)]
+)
+def test_cleartext_is_told_as_insecure(place: str, expected: int) -> None:
+    sentences = list(FTPStorage(f"{place}://user:secret@host/").insecurities())
+    assert len(sentences) == expected
+    assert all("unencrypted" in each and "secret" not in each for each in sentences)
+
+
+def test_cleartext_to_this_machine_is_not_told_as_insecure() -> None:
+    assert list(FTPStorage("ftp://user:secret@localhost/").insecurities()) == []
+
+
+def test_context_that_verifies_nothing_is_told_as_insecure() -> None:
+    context = authority().client_context()
+    context.check_hostname = False
+    (sentence,) = FTPStorage("ftps://host/", ssl_context=context).insecurities()
+    assert "does not verify" in sentence
+
+
+def test_context_without_tls_is_a_contradiction() -> None:
+    storage = FTPStorage("ftp://host/", ssl_context=authority().client_context())
+    with pytest.raises(ImproperlyConfigured, match="ssl_context"):
+        storage.exists("a.txt")
+
+
+def test_old_names_are_there() -> None:
+    assert FTPStorageFile is RemoteFile
+    assert issubclass(FTPStorageException, OSError)
+    assert FTPStorage("ftp://host/", allow_overwrite=True).file_overwrite is True

@@ -1,0 +1,169 @@
+"""How many requests the S3 backend makes, and how much it moves."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.core.files.base import ContentFile
+
+from storages.backends.s3boto3 import S3Boto3Storage
+from tests.backends.s3boto3.server import Site
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def methods(site: Site) -> list[str]:
+    """Return the methods of the requests so far, listings by that name."""
+    return ["LIST" if "list-type" in each.target else each.method for each in site.sent()]
+
+
+def save(storage: S3Boto3Storage, size: int = 7, name: str = "a.txt") -> str:
+    return storage.save(name, ContentFile(bytes(size)))
+
+
+def read(storage: S3Boto3Storage) -> bytes:
+    with storage.open("a.txt") as file:
+        content: bytes = file.read()
+    return content
+
+
+@pytest.mark.parametrize("size", [0, 7, 8 * MIB])
+def test_save_of_up_to_eight_mebibytes_is_one_request(weed: Site, size: int) -> None:
+    save(weed.storage(), size)
+    assert methods(weed) == ["PUT"]
+    assert weed.only().bytes_in == size
+
+
+def test_save_under_a_free_name_asks_for_it_first(weed: Site) -> None:
+    save(weed.storage(file_overwrite=False))
+    # What has no such key may still be a directory.
+    assert methods(weed) == ["HEAD", "LIST", "PUT"]
+
+
+def test_save_in_parts_is_a_request_for_each_and_two(weed: Site) -> None:
+    save(weed.storage(), 11 * MIB)
+    assert methods(weed) == ["POST", "PUT", "PUT", "PUT", "POST"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 256 * KIB])
+def test_reading_what_fits_the_read_ahead_is_one_request(weed: Site, size: int) -> None:
+    weed.raw.put("a.txt", bytes(size))
+    storage = weed.storage()
+    with storage.open("a.txt") as file:
+        assert (file.size, len(file.read())) == (size, size)
+    assert methods(weed) == ["GET"]
+
+
+def test_reading_an_empty_file_is_two_requests_at_most(weed: Site) -> None:
+    weed.raw.put("a.txt", b"")
+    assert read(weed.storage()) == b""
+    assert len(weed.sent()) <= 2
+
+
+def test_reading_a_large_file_is_two_requests(weed: Site) -> None:
+    weed.raw.put("a.txt", bytes(3 * MIB))
+    assert len(read(weed.storage())) == 3 * MIB
+    assert methods(weed) == ["GET", "GET"]
+    assert sum(each.bytes_out for each in weed.sent()) == 3 * MIB
+
+
+def test_reading_the_start_of_a_huge_file_moves_little_more(weed: Site) -> None:
+    weed.raw.put("a.txt", bytes(64 * MIB))
+    with weed.storage().open("a.txt") as file:
+        file.read(64 * KIB)
+    assert methods(weed) == ["GET"]
+    assert weed.only().bytes_out <= 512 * KIB
+
+
+def test_reading_here_and_there_moves_what_is_read(weed: Site) -> None:
+    weed.raw.put("a.txt", bytes(16 * MIB))
+    with weed.storage().open("a.txt") as file:
+        for position in (12 * MIB, 4 * MIB):
+            file.seek(position)
+            file.read(1)
+    assert methods(weed) == ["GET", "GET", "GET"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda storage: storage.exists("a.txt"),
+        lambda storage: storage.size("a.txt"),
+        lambda storage: storage.get_modified_time("a.txt"),
+    ],
+    ids=["exists", "size", "get_modified_time"],
+)
+def test_look_up_is_one_request(weed: Site, ask: Callable[[S3Boto3Storage], object]) -> None:
+    weed.raw.put("a.txt", b"content")
+    ask(weed.storage())
+    assert methods(weed) == ["HEAD"]
+
+
+def test_look_up_of_a_missing_file_is_two_requests(weed: Site) -> None:
+    assert weed.storage().exists("a.txt") is False
+    assert methods(weed) == ["HEAD", "LIST"]
+
+
+def test_delete_is_one_request(weed: Site) -> None:
+    weed.raw.put("a.txt", b"content")
+    weed.storage().delete("a.txt")
+    assert methods(weed) == ["DELETE"]
+
+
+def page(number: int, last: int) -> bytes:
+    """Return a page of a listing of a thousand keys, as S3 sends it."""
+    keys = "".join(
+        f"<Contents><Key>dir/{number:02}-{each:03}</Key><Size>1</Size></Contents>"
+        for each in range(1000)
+    )
+    more = f"<NextContinuationToken>after {number}</NextContinuationToken>" if number < last else ""
+    truncated = str(number < last).lower()
+    return (
+        f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{more}{keys}</ListBucketResult>"
+    ).encode()
+
+
+def test_listing_of_ten_thousand_files_is_ten_requests(weed: Site) -> None:
+    for number in range(10):
+        weed.front.answer(200, page(number, 9), {"Content-Type": "application/xml"})
+    directories, files = weed.storage().listdir("dir")
+    assert (directories, len(set(files)), len(files)) == ([], 10_000, 10_000)
+    queries = [parse_qs(urlsplit(each.target).query) for each in weed.sent()]
+    tokens = [each.get("continuation-token", [""])[0] for each in queries]
+    assert tokens == ["", *(f"after {number}" for number in range(9))]
+    assert {each["prefix"][0] for each in queries} == {"dir/"}
+
+
+def test_url_is_no_request(weed: Site) -> None:
+    weed.storage().url("a.txt")
+    weed.storage(querystring_auth=False).url("a.txt")
+    weed.storage(custom_domain="cdn.example").url("a.txt")
+    assert weed.sent() == []
+
+
+def test_hundred_storages_of_one_configuration_share_a_client(weed: Site) -> None:
+    options: dict[str, Any] = {"client_config": {"s3": {"addressing_style": "path"}}}
+    weed.storage(**options).exists("a.txt")
+    tracemalloc.start()
+    try:
+        storages = [weed.storage(**options) for _ in range(100)]
+        for storage in storages:
+            storage.exists("a.txt")
+        assert tracemalloc.get_traced_memory()[0] < 5 * MIB
+    finally:
+        tracemalloc.stop()
+    assert len({id(storage.connection) for storage in storages}) == 1
+
+
+def test_storages_of_other_configurations_have_clients_of_their_own(weed: Site) -> None:
+    ours = weed.storage().connection
+    for options in ({"region_name": "eu-west-3"}, {"verify": False}, {"access_key": "another"}):
+        assert weed.storage(**options).connection is not ours, options
+    # Neither bucket nor location make a client another.
+    for options in ({"bucket_name": "other"}, {"location": "loc"}, {"file_overwrite": False}):
+        assert weed.storage(**options).connection is ours, options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -15,12 +16,14 @@ from django.core.files.base import File
 from django.core.files.storage import Storage
 from django.utils.deconstruct import deconstructible
 
-from .files import Entry, RemoteFile, Source, Stream, check_size, rewindable
-from .options import UNSET, Configured, option, options_of
+from .configured import Configured, options_of
+from .driver import Driver, Entry, Source
+from .files import RemoteFile, check_size, rewindable
+from .options import UNSET, option
 from .utils import (
     get_available_overwrite_name,
     guess_content_type,
-    is_safe_component,
+    is_nameable,
     normalize_name,
     public_url,
 )
@@ -35,13 +38,11 @@ class _Deconstructible(Storage):
     """Django's decorator, placed where `Configured` can refine what it gives."""
 
 
-class BaseStorage(Configured, _Deconstructible):
-    """A storage on the primitives ``_stat``, ``_read``, ``_write``, ``_remove`` and ``_list``.
+class BaseStorage(Configured, Driver, _Deconstructible):
+    """A storage on the primitives of `Driver`, which a backend implements.
 
-    Primitives take keys (the name under ``location``) and may raise their SDK's errors:
-    ``sdk_errors`` names the classes and ``_explain`` turns one into an errno and a text. Every
-    public method takes names, relative and ``/``-separated, and raises built-in OSErrors with the
-    name and the SDK's error as cause.
+    Every public method takes names, relative and ``/``-separated, and raises built-in OSErrors
+    with the name, and with the SDK's error as their cause.
     """
 
     location: str = option(
@@ -60,40 +61,8 @@ class BaseStorage(Configured, _Deconstructible):
     )
     max_size: int | None = option(doc="Bytes a saved file may have; more raises OSError (EFBIG).")
 
-    #: Whether a save may change a name for other reasons than that it is taken.
+    #: True if `save` may rename a file even when its name is free.
     renames: ClassVar[bool] = False
-    #: SDK exception classes that `_explain` knows.
-    sdk_errors: ClassVar[tuple[type[Exception], ...]] = ()
-
-    # -- primitives -------------------------------------------------------------------------------
-
-    def _stat(self, key: str) -> Entry:
-        """Describe a file, or a directory where the service has them."""
-        raise NotImplementedError
-
-    def _read(self, key: str, start: int, entry: Entry) -> Stream:
-        """Stream the content that ``entry`` describes from byte ``start``."""
-        raise NotImplementedError
-
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
-        """Store the content, whole or not at all; FileExistsError if taken and not overwriting."""
-        raise NotImplementedError
-
-    def _remove(self, key: str) -> None:
-        """Remove a file; may raise FileNotFoundError where there is none."""
-        raise NotImplementedError
-
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
-        """Return the base names of all directories and files under a key, ``""`` for the root."""
-        raise NotImplementedError
-
-    def _explain(self, exc: Exception) -> tuple[int, str]:
-        """Return the errno for an SDK error, and a text that says what to change."""
-        raise NotImplementedError
-
-    def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
-        """Describe a file that is about to be read; a backend may give its first bytes too."""
-        return self._stat(key), None
 
     def root(self) -> tuple[str, ...]:
         """Return where the files lie: what is required of the options, then ``location``."""
@@ -172,10 +141,28 @@ class BaseStorage(Configured, _Deconstructible):
 
     def listdir(self, path: Name) -> tuple[list[str], list[str]]:
         """Return the base names of the directories and of the files in ``path``, each once."""
+        found = {False: dict[str, None](), True: dict[str, None]()}
+        for name, entry in self.scan(path):
+            found[entry.is_directory][posixpath.basename(name)] = None
+        return [*found[True]], [*found[False]]
+
+    def scan(self, path: Name = "", *, recursive: bool = False) -> Iterator[tuple[str, Entry]]:
+        """Yield names and entries of what is in a directory, page by page as the service lists it.
+
+        With ``recursive`` all files below are yielded instead, and no directories. Names that no
+        method takes, such as one with a backslash, are left out.
+        """
         name = normalize_name(path, root=True)
+        key = self.key(name, root=True)
         with self._errors(name):
-            directories, files = self._list(self.key(name, root=True))
-        return _safe(directories), _safe(files)
+            for each, entry in self._walk(key) if recursive else self._list(key):
+                full = posixpath.join(name, each)
+                # What a server sends may be anything.
+                if not is_nameable(full) or (not recursive and "/" in each):
+                    continue
+                # Others may remove what was listed a moment ago.
+                with suppress(FileNotFoundError):
+                    yield full, entry or self._stat(self.key(full))
 
     def size(self, name: Name) -> int:
         """Return the size of a file in bytes, as it is stored."""
@@ -233,15 +220,28 @@ class BaseStorage(Configured, _Deconstructible):
     def _rewindable(self, content: File[Any]) -> AbstractContextManager[File[Any]]:
         return rewindable(content, max_memory=self.max_memory_size, max_size=self.max_size)
 
-    def _publish(self, key: str, name: str, content: File[Any], *, overwrite: bool) -> None:
+    def _publish(
+        self,
+        key: str,
+        name: str,
+        content: File[Any],
+        *,
+        overwrite: bool,
+        expected: Entry | None = None,
+    ) -> None:
         with self._rewindable(content) as file:
             declared = getattr(content, "content_type", None)
             kind = declared or guess_content_type(name, self.default_content_type)
-            source = Source(cast("IO[bytes]", file), kind)
+            source = Source(
+                cast("IO[bytes]", file),
+                kind,
+                headers=expected.headers if expected else {},
+                metadata=expected.metadata if expected else {},
+            )
             check_size(source.size, self.max_size, name)
             try:
                 with self._errors(name):
-                    self._write(key, source, overwrite=overwrite)
+                    self._write(key, source, overwrite=overwrite, expected=expected)
             except Exception:
                 # What went wrong in the content is the caller's own, not the service's.
                 if source.error is not None:
@@ -266,10 +266,6 @@ class BaseStorage(Configured, _Deconstructible):
         return normalize_name(name) + ("/" if str(name).endswith(("/", "\\")) else "")
 
 
-def _safe(names: list[str]) -> list[str]:
-    return [name for name in names if is_safe_component(name)]
-
-
 class _Errors:
     # A class, since a generator would leave the frames of each error it turns to the collector.
 
@@ -281,5 +277,5 @@ class _Errors:
         pass
 
     def __exit__(self, _kind: object, exc: BaseException | None, _traceback: object) -> None:
-        if isinstance(exc, self._storage.sdk_errors):
-            raise self._storage._error(exc, self._name) from exc  # noqa: SLF001
+        if isinstance(exc, (OSError, *self._storage.sdk_errors)):
+            raise self._storage._error(cast("Exception", exc), self._name) from exc  # noqa: SLF001

@@ -32,8 +32,9 @@ from django.db.models import FileField
 from django.utils.module_loading import import_string
 
 from . import backends
-from .apps import OLD_SETTINGS, entries, is_overridden
-from .options import Configured, Option, given_options, options_of, unknown_option
+from .aliases import OLD_SETTINGS, entries, is_overridden
+from .configured import Configured, given_options, options_of, unknown_option
+from .options import Option
 
 TAG = "storages"
 

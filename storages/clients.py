@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Mapping
-from types import NoneType
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 Client = TypeVar("Client")
@@ -56,15 +55,3 @@ def _reset_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_all)
-
-
-def frozen(value: Any) -> Hashable:
-    """Return a hashable stand-in for an option's value; equal dicts and lists have equal ones."""
-    if isinstance(value, (str, NoneType, int)):
-        return value  # as almost all are: soonest done, since it is done for every request
-    if isinstance(value, Mapping):
-        return tuple(sorted((name, frozen(each)) for name, each in value.items()))
-    if isinstance(value, (list, tuple)):
-        return tuple(frozen(each) for each in value)
-    hashable: Hashable = value
-    return hashable

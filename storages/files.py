@@ -1,4 +1,4 @@
-"""Files: what is read from a service, what is written to it, and the content of a save."""
+"""RemoteFile, what `open` returns, and the content that a save is given."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.uploadedfile import InMemoryUploadedFile
+
+from .driver import Entry, Stream
 
 if TYPE_CHECKING:
     from .base import BaseStorage
@@ -33,82 +34,6 @@ COPY_SIZE = 1024 * 1024  # bytes a step of copying or reading everything
 
 # Only these read their file from its start to its end; any other `chunks` is the author's own.
 _PLAIN_CHUNKS = (File.chunks, InMemoryUploadedFile.chunks)
-
-
-class Stream(Protocol):
-    """What a backend reads from: bytes in order, and a way to end early.
-
-    One that can go on elsewhere in the same file has a method ``move_to(position)`` too, which
-    returns False where it cannot any more.
-    """
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most ``size`` bytes, ``b""`` only at the end."""
-
-    def close(self) -> None:
-        """Give the connection back, or close it where bytes are left unread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a service knows of one stored file: size in bytes, aware times, and how it was stored.
-
-    ``etag`` tells two contents of one key apart. ``encoding`` is ``"gzip"`` where the stored bytes
-    are gzip of the file's content.
-    """
-
-    size: int
-    modified: datetime | None = None
-    created: datetime | None = None
-    accessed: datetime | None = None
-    content_type: str | None = None
-    etag: str | None = None
-    encoding: str | None = None
-    is_directory: bool = False
-
-
-class Source(io.BufferedIOBase):
-    """The content of a save: bytes, rewindable, of a known ``size``; starts at 0.
-
-    ``content_type`` is what the upload declared, or else the name says. An exception of the file
-    being read is kept in ``error``, so that it reaches the caller whatever an SDK makes of it.
-    ``file`` is the content itself, for what only some have, such as a path.
-    """
-
-    def __init__(self, file: IO[bytes], content_type: str) -> None:
-        self.file = file
-        self.content_type = content_type
-        self.error: Exception | None = None
-        self.size = file.seek(0, io.SEEK_END)
-        file.seek(0)
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read ``size`` bytes, fewer only at the end; all that is left by default."""
-        wanted = -1 if size is None else size
-        try:
-            data = self.file.read(wanted)
-            while 0 < len(data) < wanted and (more := self.file.read(wanted - len(data))):
-                data += more
-        except Exception as exc:
-            self.error = exc
-            raise
-        return data
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move as any file does."""
-        return self.file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self.file.tell()
 
 
 @contextmanager
@@ -271,8 +196,13 @@ class RemoteFile(_File):
         if written.changed or self._entry is None:
             content_type = None if self._entry is None else self._entry.content_type
             content = as_content(written, self.name, content_type)
-            overwrite = self._mode.action != "x"
-            self._storage._publish(self._key, self.name, content, overwrite=overwrite)
+            self._storage._publish(
+                self._key,
+                self.name,
+                content,
+                overwrite=self._mode.action != "x",
+                expected=self._entry,
+            )
 
     def _discard(self) -> None:
         self._spool = None

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import stat
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -20,8 +21,10 @@ from django.core.files.storage import FileSystemStorage
 from django.utils._os import safe_join
 
 from .base import BaseStorage, Name
-from .files import COPY_SIZE, Entry, Source, Stream
-from .options import option, options_of, positional
+from .configured import options_of
+from .driver import Entry, Listed, Source, Stream
+from .files import COPY_SIZE
+from .options import option, positional
 from .sweeping import STALE, is_due
 from .utils import RefusedName, is_taken_by_windows, normalize_name, shown
 
@@ -38,7 +41,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
     location: str | os.PathLike[str] = positional(  # type: ignore[assignment]
         "MEDIA_ROOT",
         default="",
-        read=lambda storage: os.path.abspath(storage.base_location),  # noqa: PTH100 - keeps links
+        read=os.path.abspath,
         kw_only=False,
         doc="Directory of the files; reading it gives the absolute path.",
     )
@@ -56,12 +59,6 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         doc="Mode of directories that a save makes; None leaves it to the umask.",
     )
     allow_overwrite: bool = option(default=False, alias_of="file_overwrite")
-
-    sdk_errors = (OSError,)
-
-    def _explain(self, exc: Exception) -> tuple[int, str]:
-        code = getattr(exc, "errno", None) or errno.EIO
-        return code, getattr(exc, "strerror", None) or str(exc)
 
     # -- names ------------------------------------------------------------------------------------
 
@@ -101,6 +98,10 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         """Return the base names of the directories and of the files in ``path``, each once."""
         return super().listdir(self._relative(path))
 
+    def scan(self, path: Name = "", *, recursive: bool = False) -> Iterator[tuple[str, Entry]]:
+        """Yield names and entries of what is in a directory."""
+        return super().scan(self._relative(path), recursive=recursive)
+
     def _relative(self, name: Name) -> Name:
         """Take the location off a path, by which ``collectstatic`` asks for the location itself."""
         path = Path(name)
@@ -130,7 +131,9 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         stream.seek(start)
         return stream
 
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
         path = Path(self.path(key))
         self._make_directory(path.parent)
         if is_due(path.parent):
@@ -138,6 +141,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         temporary = path.parent / f".{secrets.token_hex(16)}.saving"
         try:
             self._fill(temporary, source)
+            self._require_unchanged(key, expected)
             if overwrite:
                 temporary.replace(path)
             else:
@@ -179,16 +183,11 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         else:
             path.unlink()
 
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
-        directories, files = [], []
+    def _list(self, key: str) -> Iterator[Listed]:
         with os.scandir(self._found(key)) as entries:
-            for entry in entries:
-                # A link to itself is no directory here, and an error to `entry.is_dir`.
-                if Path(entry).is_dir():
-                    directories.append(entry.name)
-                elif not _TEMPORARY.fullmatch(entry.name):
-                    files.append(entry.name)
-        return directories, files
+            for each in entries:
+                if not _TEMPORARY.fullmatch(each.name):
+                    yield each.name, _listed(Path(each))
 
 
 def _entry(found: os.stat_result) -> Entry:
@@ -199,6 +198,14 @@ def _entry(found: os.stat_result) -> Entry:
     etag = f"{found.st_dev}-{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
     is_directory = stat.S_ISDIR(found.st_mode)
     return Entry(found.st_size, modified, created, accessed, etag=etag, is_directory=is_directory)
+
+
+def _listed(path: Path) -> Entry:
+    """Describe what a link leads to; one that leads nowhere, or to itself, is a file here."""
+    try:
+        return _entry(path.stat())
+    except OSError:
+        return _entry(path.lstat())
 
 
 def _moved(source: Source, temporary: Path) -> bool:

@@ -8,7 +8,8 @@ import mimetypes
 import os
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from types import NoneType
 from typing import Any
 
 from django.conf import settings
@@ -58,6 +59,11 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
     if strict:
         raise ImproperlyConfigured(f"The setting {name} is required: add it to your settings.")
     return default
+
+
+def raw_setting(name: str) -> Any:
+    """Return a setting as it stands, for a comparison; None where it is missing."""
+    return getattr(_lazy_settings._wrapped, name, None) if "." not in name else setting(name)  # noqa: SLF001
 
 
 def lookup_env(names: Iterable[str]) -> str | None:
@@ -134,9 +140,12 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def is_safe_component(part: str) -> bool:
-    """Tell whether a listed base name is one that names can hold; servers may send anything."""
-    return part not in ("", ".", "..") and "/" not in part and not _CONTROLS.search(part)
+def is_nameable(name: str) -> bool:
+    """Tell whether a listed name is one that every method takes as it is."""
+    try:
+        return normalize_name(name) == name
+    except RefusedName:
+        return False
 
 
 def is_taken_by_windows(name: str) -> bool:
@@ -191,3 +200,15 @@ def safe_join(base: str, *paths: str) -> str:
 def is_seekable(file: Any) -> bool:
     """Tell whether a file object can seek; one without a ``seekable`` method is taken to."""
     return not hasattr(file, "seekable") or bool(file.seekable())
+
+
+def frozen(value: Any) -> Hashable:
+    """Return a hashable stand-in for an option's value; equal dicts and lists have equal ones."""
+    if isinstance(value, (str, NoneType, int)):
+        return value  # as almost all are: soonest done, since it is done for every request
+    if isinstance(value, Mapping):
+        return tuple(sorted((name, frozen(each)) for name, each in value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(each) for each in value)
+    hashable: Hashable = value
+    return hashable

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from storages.base import BaseStorage
-from storages.files import Entry, Source, Stream
+from storages.driver import Entry, Listed, Source, Stream
 from storages.options import option
 
 OBJECTS: dict[str, dict[str, tuple[bytes, Entry]]] = {}
@@ -27,7 +28,7 @@ class MemoryStorage(BaseStorage):
         return OBJECTS.setdefault(self.bucket, {})
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
-        return 2, "No such file"
+        return (2, "No such file") if isinstance(exc, KeyError) else super()._explain(exc)
 
     def _stat(self, key: str) -> Entry:
         # Another thread may save meanwhile, so nothing walks the dict itself.
@@ -41,21 +42,24 @@ class MemoryStorage(BaseStorage):
             raise OSError(116, "The file was replaced while it was read", key)
         return io.BytesIO(content[start:])
 
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
         content, now = source.read(), datetime.now(UTC)
         etag = hashlib.sha256(content).hexdigest()
         entry = Entry(len(content), now, now, now, source.content_type, etag)
         with LOCK:
             if not overwrite and key in self.objects:
                 raise FileExistsError(17, "The name is taken", key)
+            self._require_unchanged(key, expected)
             self.objects[key] = (content, entry)
 
     def _remove(self, key: str) -> None:
         del self.objects[key]
 
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
+    def _list(self, key: str) -> Iterator[Listed]:
         prefix = f"{key}/" if key else ""
-        objects = list(self.objects)
-        inside = [each[len(prefix) :] for each in objects if each.startswith(prefix)]
-        directories = {each.split("/")[0] for each in inside if "/" in each}
-        return sorted(directories), [each for each in inside if "/" not in each]
+        for each, (_, entry) in sorted(self.objects.items()):
+            if each.startswith(prefix):
+                name, slash, _ = each.removeprefix(prefix).partition("/")
+                yield name, Entry(0, is_directory=True) if slash else entry

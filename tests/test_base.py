@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 from django.core.files.base import ContentFile
 
-from storages.files import Source
+from storages.driver import Entry, Source
 from storages.options import option
 from tests.memory import MemoryStorage
 
@@ -20,11 +20,13 @@ class HeldStorage(MemoryStorage):
     held: Iterable[str] = ()
     tries = 0
 
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
         self.tries += 1
         if key in self.held:
             raise FileExistsError(errno.EEXIST, "Held", key)
-        super()._write(key, source, overwrite=overwrite)
+        super()._write(key, source, overwrite=overwrite, expected=expected)
 
 
 class ProxiedStorage(MemoryStorage):

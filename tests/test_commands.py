@@ -21,7 +21,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from django.utils import timezone
 
-from storages.files import Source
+from storages.driver import Entry, Listed, Source
 from tests.memory import OBJECTS, MemoryStorage
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
@@ -36,7 +36,7 @@ PROBE = "storages-check-[0-9a-f]{32}"
 
 
 class Unlisted(MemoryStorage):
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
+    def _list(self, key: str) -> Iterator[Listed]:
         raise PermissionError(13, os.strerror(13), key)
 
 
@@ -51,20 +51,22 @@ class Site(MemoryStorage):
 class Pictures(MemoryStorage):
     """Takes pictures, which it makes anew."""
 
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
         if source.read(3) != b"GIF":
             raise SuspiciousFileOperation("This is no picture.")
         anew = Source(io.BytesIO(b"GIF of our own"), source.content_type)
-        super()._write(key, anew, overwrite=overwrite)
+        super()._write(key, anew, overwrite=overwrite, expected=expected)
 
 
 class Forgetful(MemoryStorage):
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
-        return [], []
+    def _list(self, key: str) -> Iterator[Listed]:
+        return iter(())
 
 
 class Interrupted(MemoryStorage):
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
+    def _list(self, key: str) -> Iterator[Listed]:
         raise KeyboardInterrupt
 
 

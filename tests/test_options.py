@@ -13,7 +13,8 @@ from django.test import override_settings
 from django.utils.functional import lazystr
 
 from storages.base import BaseStorage
-from storages.options import UNSET, option, options_of
+from storages.configured import options_of
+from storages.options import UNSET, option
 
 CANARY = "canary-7d9f"
 
@@ -46,7 +47,7 @@ class Kettle(BaseStorage):
     whistle: Callable[[], str] | None = option("KETTLE_WHISTLE")
     is_on: bool = option("KETTLE_IS_ON", default=False)
     tint: str | None = option(alias_of="colour")
-    client: object = option(read=lambda storage: ("client", storage.name))
+    client: object = option(read=lambda value: ("client", value))
 
 
 class Green(Kettle):
@@ -245,7 +246,7 @@ def test_lazy_text_becomes_text_at_use():
 
 def test_reading_may_give_something_made_of_the_value():
     storage = Kettle(name="x", client="value")
-    assert storage.client == ("client", "x")
+    assert storage.client == ("client", "value")
     assert options_of(Kettle)["client"].value(storage) == "value"
 
 
@@ -306,7 +307,7 @@ def test_value_of_a_wrong_type_is_refused_at_use(option_name, value):
         ("tags", ["a"]),
         ("tags", ("a",)),
         ("is_on", True),
-        ("litres", None),
+        ("colour", None),
     ],
 )
 def test_value_of_the_right_type_is_taken(option_name, value):

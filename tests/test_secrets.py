@@ -27,7 +27,8 @@ from django.test import override_settings
 
 from storages import backends
 from storages.base import BaseStorage
-from storages.options import Configured, Option, options_of
+from storages.configured import Configured, options_of
+from storages.options import Option
 
 CANARY = "C4naryC4naryC4nary"
 CLOSED_HOST = "127.0.0.1"

@@ -16,7 +16,8 @@ from django.test import override_settings
 
 from storages import backends
 from storages.backends.s3boto3 import S3Boto3Storage
-from storages.options import Configured, Option, options_of
+from storages.configured import Configured, options_of
+from storages.options import Option
 
 S3 = "storages.backends.s3boto3.S3Boto3Storage"
 tenant: ContextVar[str] = ContextVar("tenant")

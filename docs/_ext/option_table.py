@@ -16,7 +16,8 @@ from django.utils.module_loading import import_string
 from sphinx.util.docutils import SphinxDirective
 
 from storages.base import BaseStorage
-from storages.options import UNSET, options_of
+from storages.configured import options_of
+from storages.options import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

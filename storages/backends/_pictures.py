@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 
 from django.core.exceptions import SuspiciousFileOperation
 
-from storages.files import Source
+from storages.driver import Source
 from storages.utils import sdk_missing, shown
 
 _missing: ImportError | None = None

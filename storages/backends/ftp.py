@@ -23,7 +23,8 @@ from datetime import datetime
 from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import BaseStorage, Name
-from storages.files import Entry, RemoteFile, Source, Stream
+from storages.driver import Entry, Listed, Source, Stream
+from storages.files import RemoteFile
 from storages.options import option, positional
 from storages.pool import Pool, shared
 from storages.sweeping import STALE, corrected, is_due
@@ -113,7 +114,7 @@ class FTPStorage(BaseStorage):
     )
     allow_overwrite: bool = option(alias_of="file_overwrite")
 
-    sdk_errors = (ftplib.Error, OSError, EOFError, UnicodeEncodeError)
+    sdk_errors = (ftplib.Error, EOFError, UnicodeEncodeError)
 
     def contradictions(self) -> Iterator[str]:
         """Yield a sentence for each pair of options that cannot both hold."""
@@ -194,10 +195,13 @@ class FTPStorage(BaseStorage):
     def _read(self, key: str, start: int, entry: Entry) -> Stream:
         return Content(self._pool, key, start, entry, is_fresh=False)
 
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
         temporaries: list[str] = []
         try:
             now = self._pool.run(lambda connection: _upload(connection, key, source, temporaries))
+            self._require_unchanged(key, expected)
             if overwrite:
                 self._rename(temporaries[-1], key, overwrite=True)
             else:
@@ -214,11 +218,9 @@ class FTPStorage(BaseStorage):
     def _remove(self, key: str) -> None:
         self._pool.run(lambda connection: connection.remove(connection.path(key)))
 
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
+    def _list(self, key: str) -> Iterator[Listed]:
         entries = self._pool.run(lambda connection: self._entries(connection, key))
-        names = [name for name in entries if not _TEMPORARY.fullmatch(name)]
-        directories = [name for name in names if entries[name].is_directory]
-        return directories, [name for name in names if not entries[name].is_directory]
+        return ((n, each) for n, each in entries.items() if not _TEMPORARY.fullmatch(n))
 
     def _entries(self, connection: Files, key: str) -> dict[str, Entry]:
         path = connection.path(key)
@@ -261,7 +263,7 @@ class FTPStorage(BaseStorage):
 
     def _sweep(self, directory: str, oldest: datetime) -> None:
         """Remove what broken uploads left in a directory before a time of the server's clock."""
-        with suppress(*self.sdk_errors):
+        with suppress(OSError, *self.sdk_errors):
             entries = self._pool.run(lambda c: c.entries(c.path(directory)))
             for name in filter(_TEMPORARY.fullmatch, entries):
                 if (modified := entries[name].modified) and modified < oldest:
@@ -269,7 +271,7 @@ class FTPStorage(BaseStorage):
                     self._clean(command, posixpath.join(directory, name))
 
     def _clean(self, command: str, key: str) -> None:
-        with suppress(*self.sdk_errors), self._pool.lease() as connection:
+        with suppress(OSError, *self.sdk_errors), self._pool.lease() as connection:
             connection.ask(command, connection.path(key))
 
     # -- errors -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from django.core.files.base import File
 
 from storages.base import Name
-from storages.files import Source
+from storages.driver import Source
 from storages.local import LocalStorage
 from storages.options import option
 from storages.utils import normalize_name

@@ -19,10 +19,11 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import Name
-from storages.clients import SharedClients, frozen
-from storages.files import COPY_SIZE, READ_AHEAD, Entry, RemoteFile, Source, Stream
+from storages.clients import SharedClients
+from storages.driver import Entry, Listed, Source, Stream
+from storages.files import COPY_SIZE, READ_AHEAD, RemoteFile
 from storages.staticfiles import LazyManifest
-from storages.utils import public_url, sdk_missing
+from storages.utils import frozen, public_url, sdk_missing
 
 try:
     import boto3
@@ -100,7 +101,7 @@ class S3Boto3Storage(S3Options):
     volatile: ClassVar[frozenset[str]] = frozenset({"_preloaded"})
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
-        return explain(exc)
+        return super()._explain(exc) if isinstance(exc, OSError) else explain(exc)
 
     # -- client -----------------------------------------------------------------------------------
 
@@ -263,7 +264,10 @@ class S3Boto3Storage(S3Options):
         )
         return Download(answer["Body"], answer["ContentLength"])
 
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        self._require_unchanged(key, expected)
         parameters = self._upload_parameters(key, source)
         condition = {} if overwrite else {"IfNoneMatch": "*"}
         with self._encoded(source, parameters) as body:
@@ -276,14 +280,17 @@ class S3Boto3Storage(S3Options):
         self._call("delete_object", Key=key)
         self._forget(key)
 
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
+    def _list(self, key: str) -> Iterator[Listed]:
         prefix = f"{key}/" if key else ""
-        directories, files = [], []
         for page in self._pages(prefix, Delimiter="/"):
-            directories += [each["Prefix"] for each in page.get("CommonPrefixes", ())]
-            files += [each["Key"] for each in page.get("Contents", ())]
-        skip = len(prefix)
-        return [each[skip:-1] for each in directories], [each[skip:] for each in files]
+            for each in page.get("CommonPrefixes", ()):
+                yield each["Prefix"][len(prefix) : -1], Entry(0, is_directory=True)
+            yield from _contents(page, prefix)
+
+    def _walk(self, key: str) -> Iterator[Listed]:
+        prefix = f"{key}/" if key else ""
+        for page in self._pages(prefix):
+            yield from _contents(page, prefix)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -397,13 +404,13 @@ class S3Boto3Storage(S3Options):
             raise FileNotFoundError(errno.ENOENT, "No such file")
         return self._preloaded[key]
 
-    def _all_entries(self) -> Iterator[tuple[str, Entry]]:
+    def _all_entries(self) -> Iterator[tuple[str, Entry | None]]:
         root = self.key("", root=True)
-        for page in self._pages(f"{root}/" if root else ""):
-            for each in page.get("Contents", ()):
-                for end in re.finditer("/", each["Key"]):
-                    yield each["Key"][: end.start()], Entry(0, is_directory=True)
-                yield each["Key"], Entry(each["Size"], each["LastModified"], etag=each["ETag"])
+        for name, entry in self._walk(root):
+            key = f"{root}/{name}" if root else name
+            for end in re.finditer("/", key):
+                yield key[: end.start()], Entry(0, is_directory=True)
+            yield key, entry
 
     def _forget(self, key: str) -> None:
         if "_preloaded" in vars(self):
@@ -481,6 +488,14 @@ class S3StaticStorage(S3Boto3Storage):
 
 class S3ManifestStaticStorage(LazyManifest, S3StaticStorage):  # type: ignore[misc]
     """For static files with a hash of their content in their names."""
+
+
+def _contents(page: dict[str, Any], prefix: str) -> Iterator[Listed]:
+    for each in page.get("Contents", ()):
+        entry = Entry(each["Size"], each["LastModified"], etag=each["ETag"])
+        # An empty object that stands for a directory.
+        if not each["Key"].endswith("/"):
+            yield each["Key"][len(prefix) :], entry
 
 
 def _entry(answer: dict[str, Any], size: int) -> Entry:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import posixpath
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import Name
-from storages.files import Entry, Source
+from storages.driver import Entry, Listed, Source
 from storages.pool import Pool, shared
 from storages.sweeping import is_due
 from storages.utils import sdk_missing
@@ -35,12 +36,6 @@ class SFTPStorage(SFTPOptions):
 
     A file is written under a temporary name next to its own, and renamed when it is whole.
     """
-
-    sdk_errors = (OSError,)
-
-    def _explain(self, exc: Exception) -> tuple[int, str]:
-        assert isinstance(exc, OSError)
-        return exc.errno or errno.EIO, exc.strerror or str(exc)
 
     # -- connections ------------------------------------------------------------------------------
 
@@ -89,11 +84,14 @@ class SFTPStorage(SFTPOptions):
                 raise OSError(errno.ESTALE, "The file was replaced while it was read")
             return Download(session, handle, start, entry.size, stack.pop_all())
 
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
         rights = Rights(self.file_mode, self.dir_mode, self.uid, self.gid)
         upload = Upload(key, source, rights, overwrite=overwrite)
         pool = self._pool
         pool.run(upload.write)
+        self._require_unchanged(key, expected)
         pool.run(upload.publish)
         if is_due((self.host, upload.directory)):
             with suppress(OSError):
@@ -102,14 +100,13 @@ class SFTPStorage(SFTPOptions):
     def _remove(self, key: str) -> None:
         self._pool.run(lambda session: _remove(session, key))
 
-    def _list(self, key: str) -> tuple[list[str], list[str]]:
+    def _list(self, key: str) -> Iterator[Listed]:
         try:
-            return self._pool.run(lambda session: _listed(session, key))
+            yield from self._pool.run(lambda session: _listed(session, key))
         except FileNotFoundError:
             # The first save makes the root, and until then it is empty.
-            if key == self.key("", root=True):
-                return [], []
-            raise
+            if key != self.key("", root=True):
+                raise
 
 
 def _entry(found: Attributes) -> Entry:
@@ -139,14 +136,13 @@ def _remove(session: Session, path: str) -> None:
             raise OSError(errno.ENOTEMPTY, "The directory is not empty: delete its files") from exc
 
 
-def _listed(session: Session, path: str) -> tuple[list[str], list[str]]:
-    directories: list[str] = []
-    files: list[str] = []
+def _listed(session: Session, path: str) -> list[Listed]:
+    found: list[Listed] = []
     for name, attributes in session.scan(path):
-        found = attributes
-        if found.is_link:
+        target = attributes
+        if target.is_link:
             with suppress(OSError):
-                found = session.lookup(posixpath.join(path, name))
+                target = session.lookup(posixpath.join(path, name))
         if not is_temporary(name):
-            (directories if found.is_directory else files).append(name)
-    return directories, files
+            found.append((name, _entry(target)))
+    return found

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from storages.files import Source
+from storages.driver import Entry, Source
 from storages.local import LocalStorage
 from storages.options import option, positional
 
@@ -35,9 +35,11 @@ class SymlinkOrCopyStorage(LocalStorage):
         default=False, doc="Make relative links, for directories that are moved together."
     )
 
-    def _write(self, key: str, source: Source, *, overwrite: bool) -> None:
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
         self._check(Path(self.path(key)).parent, [self._root()])
-        super()._write(key, source, overwrite=overwrite)
+        super()._write(key, source, overwrite=overwrite, expected=expected)
 
     def _remove(self, key: str) -> None:
         self._check(Path(self.path(key)).parent, [self._root()])

@@ -10,7 +10,7 @@ from django.core.files.storage import Storage, storages
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from storages.apps import entries
+from storages.aliases import entries
 
 _CLEAR_LINE = "\r\033[K"
 

@@ -23,7 +23,8 @@ from django.core.files.storage import Storage, storages
 from django.db.migrations.writer import MigrationWriter
 from django.test import override_settings
 
-from storages.options import UNSET, Configured, Option, options_of
+from storages.configured import Configured, options_of
+from storages.options import UNSET, Option
 
 from .case import Impossible, item
 from .copies import ALIAS, RebuiltStorages, deconstruct

@@ -10,7 +10,7 @@ from django.core.files.storage import Storage
 from django.test import override_settings
 from django.utils.functional import lazystr
 
-from storages.options import Configured, options_of
+from storages.configured import Configured, options_of
 
 from .case import Impossible, item
 from .names import COMMANDS, ENCODED, PUNCTUATION, SCRIPTS, OddNames

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO, cast
 
-from storages.files import Source
+from storages.driver import Source
 
 from .location import Location
 

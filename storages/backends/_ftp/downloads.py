@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import ftplib
 
-from storages.files import Entry
+from storages.driver import Entry
 from storages.pool import Pool
 
 from .connection import Download, Refusal

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from storages.files import Entry
+from storages.driver import Entry
 
 #: Names and what is known of them; None for a link, or a file of unknown size.
 Listing = dict[str, Entry | None]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
 
-from storages.files import Entry, Source
+from storages.driver import Entry, Source
 
 from .connection import (
     BLOCK,

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from storages.files import Source
+from storages.driver import Source
 
 MAX_PARTS = 10_000  # of one upload (S3 user guide, "Multipart upload limits")
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from paramiko import Channel, SSHClient, SSHException, sftp
 
-from storages.files import Source
+from storages.driver import Source
 
 from .messages import NOTHING, Attributes, LostError, Reply, text
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from storages.files import Source
+from storages.driver import Source
 from storages.sweeping import STALE, corrected
 
 from .messages import NOTHING, Attributes, LostError, moment

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from storages.apps import entries
+from storages.aliases import entries
 from storages.management.common import StorageCommand
 from storages.management.probe import Step, run, timed
 

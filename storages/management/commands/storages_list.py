@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.core.files.storage import Storage
 from django.core.management.base import CommandError, CommandParser
 
+from storages.base import BaseStorage
+from storages.driver import Entry
 from storages.management.common import StorageCommand, explained, shown, shown_time
-from storages.options import Configured, options_of
 
 PROGRESS_STEP = 100  # files between two signs of life
 
@@ -43,8 +43,6 @@ class Command(StorageCommand):
         """Print a line per file."""
         try:
             storage = self.storage(self.known(alias))
-            if options["recursive"] and not path:
-                storage = bulk(storage)
             rows = self._watched(listed(storage, path, recursive=options["recursive"]))
             if options["json"]:
                 self._print_json(rows)
@@ -75,16 +73,8 @@ class Command(StorageCommand):
         self.stdout.write("\n]" if separator == "," else "[]")
 
 
-def bulk(storage: Storage) -> Storage:
-    """Return a storage that takes sizes and times from one listing of all files, if it can."""
-    if isinstance(storage, Configured) and "preload_metadata" in options_of(type(storage)):
-        storage = copy.copy(storage)
-        cast("Any", storage).preload_metadata = True
-    return storage
-
-
 def listed(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]:
-    """Yield what is in a directory, by name; where ``path`` is a file, that alone."""
+    """Yield what is in a directory; where ``path`` is a file, that alone."""
     found = False
     with suppress(NotADirectoryError):
         for row in entries_of(storage, path, recursive=recursive):
@@ -96,7 +86,25 @@ def listed(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]:
 
 
 def entries_of(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]:
-    """Yield what is in a directory."""
+    """Yield what is in a directory, files first; all files below in the order of the listing."""
+    if not isinstance(storage, BaseStorage):
+        yield from asked(storage, path, recursive=recursive)
+        return
+    found = storage.scan(path, recursive=recursive)
+    for name, entry in found if recursive else in_order(found):
+        if entry.is_directory:
+            yield Row(f"{name}/", None, None)
+        else:
+            yield Row(name, entry.size, entry.modified)
+
+
+def in_order(found: Iterable[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
+    """Return entries by name, files before directories, each once."""
+    return sorted(dict(found).items(), key=lambda each: (each[1].is_directory, each[0]))
+
+
+def asked(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]:
+    """Yield what is in a directory of a storage that is not ours, which is asked for each file."""
     directories, files = storage.listdir(path)
     prefix = f"{path.rstrip('/')}/" if path.strip("./") else ""
     for each in sorted(files):
@@ -105,7 +113,7 @@ def entries_of(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]
             yield described(storage, prefix + each)
     for each in sorted(directories):
         if recursive:
-            yield from entries_of(storage, prefix + each, recursive=True)
+            yield from asked(storage, prefix + each, recursive=True)
         else:
             yield Row(f"{prefix}{each}/", None, None)
 

@@ -8,7 +8,7 @@ from ftplib import error_proto
 import pytest
 
 from storages.backends._ftp.listings import parse_facts, parse_list, parse_time
-from storages.files import Entry
+from storages.driver import Entry
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

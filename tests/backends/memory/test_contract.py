@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from storages.files import Entry
+from storages.driver import Entry
 from storages.testing import StorageContract
 from tests.memory import MemoryStorage
 

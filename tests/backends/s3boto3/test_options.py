@@ -20,7 +20,7 @@ from django.test import override_settings
 
 from storages.backends._s3.uploads import upload_in_parts
 from storages.backends.s3boto3 import S3Boto3Storage
-from storages.files import Source
+from storages.driver import Source
 from tests.backends.s3boto3.server import DENIED, RawBucket, Site, error, unshared
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy

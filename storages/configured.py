@@ -1,0 +1,201 @@
+"""Configured: carries the options of a storage through construction, migrations and pickles."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import difflib
+import inspect
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self, dataclass_transform
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from .options import UNSET, Option, State, positional, state_of
+
+
+def given_options(storage: Any) -> dict[str, Any]:
+    """Return the live dict of the options given to an instance by keyword or assignment."""
+    return state_of(storage).given
+
+
+def options_of(cls: type[Configured]) -> Mapping[str, Option]:
+    """Return the options of a class by name, base classes first, in the order declared."""
+    return cls._declared
+
+
+def _collect(cls: type) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for base in reversed(cls.__mro__):
+        here = {name: each for name, each in vars(base).items() if isinstance(each, Option)}
+        for name, each in here.items():
+            if each.owner is base:
+                # Declared anew it takes a new place, which arguments by position go by.
+                found.pop(name, None)
+            found[name] = each
+    return found
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(positional,))
+class Configured:
+    """Mix-in that gives a storage class its options, constructor, ``deconstruct`` and pickling.
+
+    Mix into a class that Django's ``deconstructible`` decorates. Type checkers derive each
+    subclass's constructor from its options.
+    """
+
+    #: Instance attributes that are neither copied nor pickled: clients, pools, caches.
+    volatile: ClassVar[frozenset[str]] = frozenset()
+    _declared: ClassVar[Mapping[str, Option]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, declared in _collect(cls).items():
+            current = inspect.getattr_static(cls, name)
+            if not isinstance(current, Option):
+                # What a subclass calls by an alias is the option's own value.
+                setattr(cls, name, declared)
+                target = declared.alias_of or name
+                setattr(cls, target, _collect(cls)[target].overridden(current))
+        cls._declared = types.MappingProxyType(_collect(cls))
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._take(self._by_name(args, options))
+        super().__init__()
+
+    def _by_name(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+        """Return keyword and positional arguments as one dict; a positional None is not given."""
+        names = [each.name for each in options_of(type(self)).values() if each.positional]
+        if len(args) > len(names):
+            raise ImproperlyConfigured(
+                f"{type(self).__name__} takes at most {len(names)} positional arguments: "
+                "give options by keyword."
+            )
+        positional = {
+            name: value for name, value in zip(names, args, strict=False) if value is not None
+        }
+        if twice := positional.keys() & options.keys():
+            raise ImproperlyConfigured(f"{type(self).__name__} got {min(twice)!r} twice.")
+        return positional | options
+
+    def _take(self, options: dict[str, Any]) -> None:
+        declared = options_of(type(self))
+        state = state_of(self)
+        for name, value in options.items():
+            if name not in declared:
+                raise ImproperlyConfigured(unknown_option(type(self), name))
+            target = declared[name].alias_of or name
+            if target != name and target in options:
+                raise ImproperlyConfigured(
+                    f"{type(self).__name__}: '{name}' and '{target}' are one option: give one."
+                )
+            # An old positional name such as `acl=None` has always meant "not given".
+            if not (value is None and declared[name].positional):
+                state.given[target] = value
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield a sentence for each pair of options that cannot both hold; backends extend it."""
+        yield from ()
+
+    def insecurities(self) -> Iterator[str]:
+        """Yield a sentence for each setting that is unsafe in production; backends extend it."""
+        yield from ()
+
+    def root(self) -> tuple[str, ...]:
+        """Return where the files lie, from the largest part to the smallest, without secrets.
+
+        System checks compare it: storages share files where one's root begins with another's.
+        Empty where it cannot be told.
+        """
+        return ()
+
+    def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
+        """Return path, args and kwargs for migrations, without the values of secret options."""
+        path, args, kwargs = super().deconstruct()  # type: ignore[misc]
+        safe_args = [
+            None if (safe := self._without_secret(each)) is UNSET else safe for each in args
+        ]
+        while safe_args and safe_args[-1] is None:
+            safe_args.pop()
+        safe_kwargs = {name: self._without_secret(value, name) for name, value in kwargs.items()}
+        return path, safe_args, {n: v for n, v in safe_kwargs.items() if v is not UNSET}
+
+    def _without_secret(self, value: Any, name: str = "") -> Any:
+        """Redact an argument by its name, or as the secret that a subclass passed on."""
+        declared = options_of(type(self))
+        if name in declared:
+            return declared[declared[name].alias_of or name].redacted(value)
+        for given, secret in given_options(self).items():
+            if secret is value and value is not None and declared[given].secret:
+                return declared[given].redacted(value)
+        return value
+
+    def _safe_options(self) -> dict[str, Any]:
+        given = given_options(self)
+        safe = {name: self._without_secret(value, name) for name, value in given.items()}
+        return {name: value for name, value in safe.items() if value is not UNSET}
+
+    def __repr__(self) -> str:
+        safe = self._safe_options()
+        given = (f"{n}={safe[n]!r}" if n in safe else f"{n}=…" for n in given_options(self))
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out secrets and what `volatile` names: connections are made anew."""
+        given, safe = given_options(self), self._safe_options()
+        dropped = {name for name in given if safe.get(name, UNSET) is not given[name]}
+        _, args, kwargs = self.deconstruct()
+        return self._lasting() | {
+            "_constructor_args": (args, kwargs),
+            "_options": (safe, sorted(dropped | state_of(self).dropped)),
+        }
+
+    def _lasting(self) -> dict[str, Any]:
+        """Return the attributes that a copy has as well."""
+        left = {"_options", *self.volatile}
+        return {name: value for name, value in vars(self).items() if name not in left}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        given, dropped = state["_options"]
+        like = self._configured_like(state) if dropped else None
+        vars(self).update(state if like is None else vars(copy.copy(like)))
+        if like is None:
+            vars(self)["_options"] = State(given, dropped)
+        vars(self)["_constructor_args"] = state["_constructor_args"]
+
+    @classmethod
+    def _configured_like(cls, state: dict[str, Any]) -> Self | None:
+        """Find the ``STORAGES`` entry that differs from a pickled state in its secrets alone."""
+        # One may have been given by position what the other has by keyword.
+        arguments = {"_constructor_args": state["_constructor_args"]}
+        for configured in cls._configured():
+            if configured.__getstate__() | arguments == state:
+                return configured
+        return None
+
+    @classmethod
+    def _configured(cls) -> Iterator[Self]:
+        """Yield a storage for each good ``STORAGES`` entry of this class."""
+        for entry in getattr(settings, "STORAGES", {}).values():
+            with contextlib.suppress(ImportError, ImproperlyConfigured):
+                if import_string(entry["BACKEND"]) is cls:
+                    yield cls(**entry.get("OPTIONS", {}))
+
+    def __copy__(self) -> Self:
+        twin = type(self).__new__(type(self))
+        vars(twin).update(self._lasting(), _options=state_of(self).copy())
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Options are never changed in place, so a copy may share them; some cannot be copied.
+        return self.__copy__()
+
+
+def unknown_option(cls: type, name: str) -> str:
+    """Say that ``cls`` has no option ``name``, and which one was probably meant."""
+    close = difflib.get_close_matches(name, options_of(cls), n=1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"{cls.__name__} has no option '{name}'.{hint}"

@@ -1,0 +1,260 @@
+"""What a backend gives: primitives on keys, and the shapes that pass through them.
+
+`BaseStorage` writes Django's API once on top of these. A backend subclasses it, declares its
+options and implements `Driver._stat`, `_read`, `_write`, `_remove` and `_list`; the rest have
+defaults. What each primitive may rely on and must guarantee stands in its docstring.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, ClassVar, Protocol
+
+MOST_LEVELS = 200  # directories inside one another; a walk that finds more goes round in circles
+
+
+class Stream(Protocol):
+    """What a backend reads from: bytes in order, and a way to end early.
+
+    A stream that can continue at another position of the same file also has a method
+    ``move_to(position)``, which returns False if it cannot do so any more.
+    """
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes, and ``b""`` only at the end of the content.
+
+        Raises ConnectionError if the content ends or breaks early; the reader then calls
+        `Driver._read` again from where it stands.
+        """
+
+    def close(self) -> None:
+        """Give the connection back, or close it if bytes are left unread. Raises nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a service knows of one file or directory.
+
+    Times are aware and in any zone. A field that the service does not send keeps its default.
+    """
+
+    #: Bytes as stored; 0 for a directory.
+    size: int
+    modified: datetime | None = None
+    created: datetime | None = None
+    accessed: datetime | None = None
+    content_type: str | None = None
+    #: Differs between two contents of one key, as far as the service can tell them apart.
+    etag: str | None = None
+    #: ``"gzip"`` if the stored bytes are the gzip form of the content that readers get.
+    encoding: str | None = None
+    is_directory: bool = False
+    #: The other HTTP headers that the service sends with the file, by lower-case name:
+    #: ``cache-control``, ``content-disposition``, ``content-language``, ``expires``.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: Names and values that the user stored with the file.
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+#: A base name, or a name below a key, with what the listing tells of it. None means that the
+#: listing does not tell, and `Driver._stat` has to be asked.
+Listed = tuple[str, Entry | None]
+
+
+class Source(io.BufferedIOBase):
+    """The content of a save: a binary file at its start, rewindable, of a known ``size`` in bytes.
+
+    ``content_type`` is what the upload declared, or what the name implies. ``headers`` and
+    ``metadata`` are those of `Entry`; they describe the file that is being changed or copied, and
+    win over what the options say. ``file`` is the content itself, for what only some files have,
+    such as a path. An exception that reading the content raised is kept in ``error``, so that it
+    reaches the caller whatever an SDK makes of it.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        content_type: str,
+        *,
+        headers: Mapping[str, str] = {},
+        metadata: Mapping[str, str] = {},
+    ) -> None:
+        self.file = file
+        self.content_type = content_type
+        self.headers = headers
+        self.metadata = metadata
+        self.error: Exception | None = None
+        self.size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read ``size`` bytes, fewer only at the end; all that is left by default."""
+        wanted = -1 if size is None else size
+        try:
+            data = self.file.read(wanted)
+            while 0 < len(data) < wanted and (more := self.file.read(wanted - len(data))):
+                data += more
+        except Exception as exc:
+            self.error = exc
+            raise
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move as any file does."""
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self.file.tell()
+
+
+class Driver:
+    """The primitives of a backend.
+
+    **Keys.** A primitive takes a key: a normalised, non-empty, ``/``-separated name with the
+    storage's prefix before it. Only `_list` and `_walk` also take ``""``, for the root of a
+    storage without prefix. Names were checked before: no ``..``, no control characters, valid
+    UTF-8. A key that the service would rewrite or refuse raises `RefusedName` before any request.
+
+    **Threads.** Primitives of one storage run in many threads at once.
+
+    **Errors.** A primitive raises FileNotFoundError only if the service said so of this very key.
+    An error of connecting, signing in or finding the bucket never means "no such file". Built-in
+    OSErrors with an errno pass; errors of an SDK pass too if `sdk_errors` names their class and
+    `_explain` knows them. The base turns both into a built-in OSError with the user's name of the
+    file and the original as its cause. No text holds the value of an option.
+
+    **Time.** Every wait has a limit. A request that can be repeated is repeated a few times after
+    a lost connection; one whose repetition could do harm is not, unless the backend can tell
+    afterwards whether its first try was carried out.
+    """
+
+    #: Exception classes of an SDK that `_explain` knows; OSErrors are known anyway.
+    sdk_errors: ClassVar[tuple[type[Exception], ...]] = ()
+
+    def _stat(self, key: str) -> Entry:
+        """Describe the file at a key, or the directory.
+
+        Services without directories have one wherever a key lies below it: its entry has
+        ``is_directory`` set. Raises FileNotFoundError only if there is definitely neither.
+        """
+        raise NotImplementedError
+
+    def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        """Stream the content that ``entry`` describes, from byte ``start`` to its end.
+
+        ``entry`` is what `_stat` or `_open_stream` told when the file was opened. Raises OSError
+        (ESTALE) if the file was replaced since: a reader gets one content, never a mixture.
+        Compares by the service's own condition (If-Match, a revision) if it has one, else what the
+        answer tells with ``entry.etag``, or with size and time. The stream yields exactly
+        ``entry.size - start`` bytes, of the stored form if ``entry.encoding`` is set. An answer to
+        a request for a range is checked to begin at ``start``.
+        """
+        raise NotImplementedError
+
+    def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
+        """Describe a file that is about to be read from its start.
+
+        A backend whose first answer brings content returns it as a stream that begins at byte 0
+        and may end before the file does; the reader asks `_read` for what follows. Saves a request.
+        """
+        return self._stat(key), None
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        """Store the content under a key, whole or not at all.
+
+        The name shows the old content, or nothing, until the new content is complete, and a
+        failure leaves no partial file, no unfinished upload and the old file as it was. ``source``
+        stands at its start, may be rewound and read again, and is never closed here.
+
+        ``overwrite=False`` raises FileExistsError if the key is taken, decided by the service in
+        one step where it can. If the answer of a first try was lost, the backend finds out whether
+        that try stored the content before it calls the name taken.
+
+        ``expected`` is the entry of a file that was read to be changed. If the file is no longer
+        that one, raises OSError (ESTALE) and stores nothing. A backend whose service cannot make
+        the write conditional calls `_require_unchanged` just before the content gets its name.
+
+        Makes the directories above the key. Checks what was stored by a checksum that the service
+        verifies, else by its size.
+        """
+        raise NotImplementedError
+
+    def _require_unchanged(self, key: str, expected: Entry | None) -> None:
+        """Raise OSError (ESTALE) unless a key still has the content of an entry; None is any."""
+        if expected is None:
+            return
+        with suppress(FileNotFoundError):
+            found = self._stat(key)
+            if found.etag == expected.etag and found.size == expected.size:
+                return
+        raise OSError(errno.ESTALE, "The file was replaced while it was changed: open it anew")
+
+    def _remove(self, key: str) -> None:
+        """Remove the file at a key, or an empty directory where directories are real.
+
+        May raise FileNotFoundError if there is none. Removes nothing else: no other key that
+        begins alike, nothing below the key. Raises OSError with ENOTEMPTY for a directory in use.
+        """
+        raise NotImplementedError
+
+    def _list(self, key: str) -> Iterable[Listed]:
+        """Yield what lies directly in the directory at a key, as base names; ``""`` is the root.
+
+        Lazily: a page is asked for when it is needed. Each name comes with an `Entry` if the
+        listing tells whether it is a file or a directory and how large it is, else with None. The
+        same name may come twice. Temporary files of unfinished saves are left out; names that
+        cannot be said in this package (see `normalize_name`) may be yielded, the base drops them.
+
+        A directory that is not there yields nothing where keys imply directories, and raises
+        FileNotFoundError where directories are real, but for the root, which the first save makes.
+        A listing that may be incomplete raises instead of ending early.
+        """
+        raise NotImplementedError
+
+    def _walk(self, key: str) -> Iterator[Listed]:
+        """Yield every file below a key, as names relative to it, no directories.
+
+        The default lists directory by directory. A service that lists all keys below a prefix in
+        one go overrides it.
+        """
+        if key.count("/") > MOST_LEVELS:
+            raise OSError(errno.ELOOP, "The directories go round in a circle")
+        deeper: list[str] = []
+        for name, entry in sorted(dict(self._list(key)).items()):
+            # Others may remove what was listed a moment ago.
+            with suppress(FileNotFoundError):
+                found = entry or self._stat(posixpath.join(key, name))
+                if found.is_directory:
+                    deeper.append(name)
+                else:
+                    yield name, found
+        for name in deeper:
+            with suppress(FileNotFoundError):
+                for path, entry in self._walk(posixpath.join(key, name)):
+                    yield posixpath.join(name, path), entry
+
+    def _explain(self, exc: Exception) -> tuple[int, str]:
+        """Return the errno for an error, and a text that says what to change.
+
+        The default is for OSErrors; a backend handles the classes of its ``sdk_errors`` and leaves
+        the rest to this. The text names the option or setting at fault and never holds its value.
+        """
+        code = getattr(exc, "errno", None) or errno.EIO
+        return code, getattr(exc, "strerror", None) or str(exc) or type(exc).__name__

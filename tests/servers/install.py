@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from tests.servers import proftpd
+from tests.servers import npm, proftpd
 
 #: Debian's packages, and what needs them.
 PACKAGES = {
@@ -27,7 +27,15 @@ PACKAGES = {
 
 def main() -> None:
     """Install what is missing, or say that it is."""
+    install_packages()
+    install_from_npm()
+
+
+def install_packages() -> None:
+    """Install Debian's packages."""
     missing = [name for name in PACKAGES if not is_installed(name)]
+    if shutil.which("npm") is None:
+        missing.append("npm")
     wanted = [*missing, *([] if proftpd.Proftpd.available() is None else ["proftpd"])]
     if not wanted:
         return
@@ -40,6 +48,17 @@ def main() -> None:
         run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing)
     if "proftpd" in wanted:
         proftpd.install()
+
+
+def install_from_npm() -> None:
+    """Install what comes from npm, which needs no rights."""
+    missing = npm.missing()
+    if missing and shutil.which("npm") is None:
+        print(f"Not installed here: {', '.join(missing)}. npm would install them.")
+        return
+    for name in missing:
+        print(f"Installing {name}", flush=True)
+        npm.install(name, run)
 
 
 def is_installed(package: str) -> bool:

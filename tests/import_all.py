@@ -28,13 +28,16 @@ SDKS = (
     "requests",
     "urllib3",
 )
+#: Stands on an SDK, and is imported only by backends that ask for it themselves.
+NOT_ALONE = "storages.http"
 
 
 def modules() -> list[str]:
     """Return the dotted names of all public modules in the source tree; they import the others."""
     files = sorted((SOURCE / "storages").rglob("*.py"))
     names = (".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in files)
-    return [each for name in names if "._" not in (each := name.removesuffix(".__init__"))]
+    public = [each for name in names if "._" not in (each := name.removesuffix(".__init__"))]
+    return [name for name in public if name != NOT_ALONE]
 
 
 def import_one(name: str) -> None:

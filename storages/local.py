@@ -41,7 +41,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
     location: str | os.PathLike[str] = positional(  # type: ignore[assignment]
         "MEDIA_ROOT",
         default="",
-        read=os.path.abspath,
+        read=lambda _storage, value: os.path.abspath(value),  # noqa: PTH100 - keeps links
         kw_only=False,
         doc="Directory of the files; reading it gives the absolute path.",
     )

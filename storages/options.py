@@ -100,7 +100,7 @@ class Option:
         env: tuple[str, ...],
         check: Callable[[Any], None] | None,
         alias_of: str | None,
-        read: Callable[[Any], Any] | None,
+        read: Callable[[Any, Any], Any] | None,
         positional: bool,
         doc: str,
     ) -> None:
@@ -133,7 +133,7 @@ class Option:
         if storage is None:
             return self if self.override is UNSET else self.override
         value = self.value(storage)
-        return value if self.read is None else self.read(value)
+        return value if self.read is None else self.read(storage, value)
 
     def value(self, storage: Any) -> Any:
         """Return the option's value for a storage, found and checked."""
@@ -344,7 +344,7 @@ def option(
     env: Sequence[str] = (),
     check: Callable[[Any], None] | None = None,
     alias_of: str | None = None,
-    read: Callable[[Any], Any] | None = None,
+    read: Callable[[Any, Any], Any] | None = None,
     kw_only: bool = True,
     doc: str = "",
 ) -> Any:
@@ -353,7 +353,7 @@ def option(
     ``settings`` are names of Django settings in order, dotted ones reach into a dict. ``secret`` is
     True, or a function that takes the secrets out of a value. ``check`` raises ValueError with the
     end of a sentence that begins with the option. ``alias_of`` makes the option a second name of
-    another. ``read`` turns the value into what reading the attribute gives.
+    another. ``read`` takes the storage and the value, and returns what reading the attribute gives.
     ``kw_only=False`` lets the constructor take it by position.
     """
     return Option(

@@ -5,45 +5,22 @@ With ``STORAGES_REQUIRE_SERVERS`` set to 1, a test skipped for want of a server 
 
 from __future__ import annotations
 
-import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator
 from typing import cast
 
 import pytest
 
-from storages.testing import Impossible
+from storages.testing import Impossible, NotTried
+from tests.matrix import Cell, lines, number, written
 from tests.servers.exfat import NO_MOUNTS
 from tests.settings import BUILD
 
-MATRIX = BUILD / "contract-matrix.json"
+MATRIX = BUILD / "contract-matrix.txt"
 REQUIRE_SERVERS = os.environ.get("STORAGES_REQUIRE_SERVERS") == "1"
 #: Reasons to skip that no server could mend.
+DECLARED = (Impossible.PREFIX, NotTried.PREFIX)
 ALLOWED_SKIPS = {"counts segments with Linux's TCP_INFO", NO_MOUNTS}
-#: From the best to the worst; a test's subtests count together as the worst of them.
-STATUSES = ("passed", "impossible", "skipped", "failed")
-
-
-@dataclass
-class Cell:
-    """One contract item in one test of one configuration."""
-
-    configuration: str
-    item: str
-    test: str
-    status: str = ""
-    reason: str = ""
-
-    def add(self, status: str, reason: str) -> None:
-        """Count a result in: the worst is the cell's, with all reasons for it."""
-        if not self.status or STATUSES.index(status) > STATUSES.index(self.status):
-            self.status, self.reason = status, reason
-        elif status == self.status and reason not in self.reason:
-            self.reason += f"; {reason}"
-
-
 CELLS = pytest.StashKey[dict[str, list[Cell]]]()
 
 
@@ -74,11 +51,12 @@ class Matrix:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.outcome == "passed":
             return
-        reason = skip_reason(report)
-        declared = reason.startswith(Impossible.PREFIX)
-        status = "impossible" if declared else report.outcome
+        status, reason = report.outcome, skip_reason(report)
+        for declared in DECLARED:
+            if reason.startswith(declared):
+                status, reason = declared.removesuffix(": "), reason.removeprefix(declared)
         for cell in self.cells_of(report):
-            cell.add(status, reason.removeprefix(Impossible.PREFIX))
+            cell.add(status, reason)
 
     def cells_of(self, report: pytest.TestReport) -> list[Cell]:
         names = [value for name, value in report.user_properties if name == "contract"]
@@ -96,7 +74,7 @@ def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 def require(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Turn a skip that a server would have prevented into a failure."""
     reason = skip_reason(report)
-    allowed = reason in ALLOWED_SKIPS or reason.startswith(Impossible.PREFIX)
+    allowed = reason in ALLOWED_SKIPS or reason.startswith(DECLARED)
     if hasattr(report, "wasxfail") or allowed:
         return
     if REQUIRE_SERVERS and report.outcome == "skipped":
@@ -129,29 +107,4 @@ def pytest_terminal_summary(
     for line in lines(cells):
         terminalreporter.line(line)
     MATRIX.parent.mkdir(exist_ok=True)
-    rows = [asdict(cell) for cell in cells]
-    MATRIX.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def lines(cells: list[Cell]) -> Iterator[str]:
-    """Yield the table of counts, then what was declared impossible, by reason."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    declared: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for cell in cells:
-        counts[cell.configuration][cell.status] += 1
-        if cell.status == "impossible":
-            declared[cell.configuration, cell.reason].append(f"{cell.item} ({cell.test})")
-    width = max(map(len, counts))
-    yield " ".join([" " * width, *(f"{status:>10}" for status in STATUSES)])
-    for configuration, found in counts.items():
-        numbers = (f"{found[status]:>10}" for status in STATUSES)
-        yield " ".join([f"{configuration:<{width}}", *numbers])
-    for (configuration, reason), tests in declared.items():
-        yield f"{configuration} cannot: {reason}"
-        yield from (f"    {test}" for test in tests)
-
-
-def number(item: str) -> tuple[int, str]:
-    """Return an item's number and letter, for sorting."""
-    digits = item.rstrip("abcdefghijklmnopqrstuvwxyz")
-    return int(digits), item[len(digits) :]
+    MATRIX.write_text(written(cells), encoding="utf-8")

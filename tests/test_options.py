@@ -47,7 +47,7 @@ class Kettle(BaseStorage):
     whistle: Callable[[], str] | None = option("KETTLE_WHISTLE")
     is_on: bool = option("KETTLE_IS_ON", default=False)
     tint: str | None = option(alias_of="colour")
-    client: object = option(read=lambda value: ("client", value))
+    client: object = option(read=lambda _storage, value: ("client", value))
 
 
 class Green(Kettle):

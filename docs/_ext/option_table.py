@@ -1,15 +1,15 @@
 """Two directives whose tables come from the project itself, so that they cannot go stale.
 
 ``storage-options`` shows the options a storage class declares, ``contract-matrix`` what the last
-recorded test run found in ``contract-matrix.json``.
+recorded test run found in ``contract-matrix.txt``.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.utils.module_loading import import_string
@@ -77,6 +77,7 @@ def default(option: Option) -> str:
     if option.override is UNSET and option.required:
         return "required"
     value = option.default if option.override is UNSET else option.override
+    value = dict(value) if isinstance(value, MappingProxyType) else value
     return "computed" if callable(value) or isinstance(value, property) else f"``{value!r}``"
 
 
@@ -92,14 +93,13 @@ class StorageOptions(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(table(header, rows, "25 25 15 35")))
 
 
-class Cell(NamedTuple):
-    """One contract test in one configuration, as the test run recorded it."""
+class Result(NamedTuple):
+    """One item of the contract in one configuration, as the test run recorded it."""
 
     configuration: str
-    item: str
-    test: str
     status: str
-    reason: str
+    item: str
+    reason: str = ""
 
     @property
     def theme(self) -> str:
@@ -112,14 +112,29 @@ def number(item: str) -> int:
     return int("".join(filter(str.isdigit, item)))
 
 
-def matrix(cells: list[Cell]) -> list[str]:
-    """Return the lines of the table and of the list of cells declared impossible."""
+def results(text: str) -> Iterator[Result]:
+    """Read what a test run wrote: see ``tests/matrix.py``."""
+    configuration = ""
+    for line in filter(None, text.splitlines()):
+        if line.startswith("["):
+            configuration = line.strip("[]")
+            continue
+        status, rest = line.split(": ", 1)
+        if status == "passed":
+            yield from (Result(configuration, status, item) for item in rest.split())
+        else:
+            place, reason = rest.split(": ", 1)
+            yield Result(configuration, status, place.split()[0], reason)
+
+
+def matrix(found: list[Result]) -> list[str]:
+    """Return the lines of the table and of the list of items declared impossible or not tried."""
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     reasons: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for cell in cells:
-        counts[cell.configuration][cell.theme][cell.status] += 1
-        if cell.status == "impossible":
-            reasons[cell.configuration, cell.reason].add(cell.item)
+    for each in found:
+        counts[each.configuration][each.theme][each.status] += 1
+        if each.status != "passed":
+            reasons[each.configuration, f"{each.status}: {each.reason}"].add(each.item)
     rows = [
         (f"``{name}``", *(summary(themes[theme]) for theme in THEMES))
         for name, themes in sorted(counts.items())
@@ -141,16 +156,16 @@ def summary(counts: Counter[str]) -> str:
 
 
 class ContractMatrix(SphinxDirective):
-    """``.. contract-matrix::``: configurations by themes, with the number of tests that passed."""
+    """``.. contract-matrix::``: configurations by themes, with the number of items that passed."""
 
     def run(self) -> list[Node]:
         """Return the table and the reasons, or a sentence where no run is recorded."""
-        path = Path(self.env.srcdir, "contract-matrix.json")
+        path = Path(self.env.srcdir, "contract-matrix.txt")
         self.env.note_dependency(str(path))
         if not path.exists():
             return self.parse_text_to_nodes("No test run is recorded in this copy.")
-        cells = json.loads(path.read_text(encoding="utf-8"))
-        return self.parse_text_to_nodes("\n".join(matrix([Cell(**cell) for cell in cells])))
+        found = list(results(path.read_text(encoding="utf-8")))
+        return self.parse_text_to_nodes("\n".join(matrix(found)))
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -101,7 +101,7 @@ class S3Boto3Storage(S3Options):
     volatile: ClassVar[frozenset[str]] = frozenset({"_preloaded"})
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
-        return super()._explain(exc) if isinstance(exc, OSError) else explain(exc)
+        return explain(exc) if isinstance(exc, ERRORS) else super()._explain(exc)
 
     # -- client -----------------------------------------------------------------------------------
 
@@ -492,7 +492,7 @@ class S3ManifestStaticStorage(LazyManifest, S3StaticStorage):  # type: ignore[mi
 
 def _contents(page: dict[str, Any], prefix: str) -> Iterator[Listed]:
     for each in page.get("Contents", ()):
-        entry = Entry(each["Size"], each["LastModified"], etag=each["ETag"])
+        entry = Entry(each["Size"], each.get("LastModified"), etag=each.get("ETag"))
         # An empty object that stands for a directory.
         if not each["Key"].endswith("/"):
             yield each["Key"][len(prefix) :], entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .case import ContractCase, Impossible, RawStore, item
+from .case import ContractCase, Impossible, NotTried, RawStore, item
 from .configuration import ConfigurationContract
 from .copies import CopyContract
 from .fields import FieldContract
@@ -17,7 +17,7 @@ from .save import SaveContract
 from .statics import StaticFilesContract
 from .urls import UrlContract
 
-__all__ = ["ContractCase", "Impossible", "RawStore", "StorageContract", "item"]
+__all__ = ["ContractCase", "Impossible", "NotTried", "RawStore", "StorageContract", "item"]
 
 
 class StorageContract(

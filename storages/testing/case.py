@@ -31,6 +31,15 @@ class Impossible(unittest.SkipTest):
         return f"{self.PREFIX}{super().__str__()}"
 
 
+class NotTried(unittest.SkipTest):
+    """Raised where a backend's test gives no way to try an item, though the service may keep it."""
+
+    PREFIX: ClassVar[str] = "not tried: "
+
+    def __str__(self) -> str:
+        return f"{self.PREFIX}{super().__str__()}"
+
+
 class RawStore(Protocol):
     """A look at what the server holds, past the backend under test; names are relative to it."""
 
@@ -91,6 +100,8 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
     has_directories: ClassVar[bool] = False
     #: True where the backend reaches its files over a network.
     is_networked: ClassVar[bool] = False
+    #: False where the storage has no URLs at all.
+    has_urls: ClassVar[bool] = True
     #: True where `fetch` gets what a URL names.
     urls_are_served: ClassVar[bool] = False
     #: The values of ``file_overwrite`` that the backend has.
@@ -127,7 +138,7 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
 
     def make_unreachable(self) -> Storage:
         """Return a storage whose server is away, and that gives up soon."""
-        raise Impossible("no configuration whose server is away")
+        raise NotTried("no make_unreachable()")
 
     def fetch(self, url: str) -> bytes:
         """Get what a URL names; raises OSError where that is refused."""
@@ -140,7 +151,7 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
 
         A backend whose service keeps them overrides this.
         """
-        raise Impossible("the service keeps no content type")
+        raise NotTried("no headers()")
 
     def limit(self, *keys: str) -> None:
         """Raise Impossible if the backend's test declares one of the keys."""
@@ -148,14 +159,21 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
             if key in self.impossible:
                 raise Impossible(self.impossible[key])
 
+    def require_urls(self) -> None:
+        """Raise Impossible for a storage without URLs."""
+        if not self.has_urls:
+            raise Impossible("it has no URLs")
+
     @functools.cached_property
     def storage(self) -> Storage:
-        """A storage that overwrites."""
-        return self.make_storage(file_overwrite=True)
+        """A storage that overwrites, or else one that finds free names."""
+        return self.make_storage(file_overwrite=True in self.modes)
 
     @functools.cached_property
     def unique(self) -> Storage:
         """A storage that finds a free name instead of overwriting."""
+        if False not in self.modes:
+            raise Impossible("it always overwrites")
         return self.make_storage(file_overwrite=False)
 
     def each_mode(self) -> Iterator[Storage]:

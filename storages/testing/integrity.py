@@ -7,11 +7,9 @@ from contextlib import suppress
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
-from .case import ContractCase, Impossible, item
+from .case import ContractCase, NotTried, item
 
 CONTENT = bytes(range(256)) * 400
-
-NO_FAULTS = "nothing stands between the backend and its service"
 
 
 class IntegrityContract(ContractCase):
@@ -19,15 +17,15 @@ class IntegrityContract(ContractCase):
 
     def make_corrupting_uploads(self) -> Storage:
         """Return an overwriting storage whose next upload arrives with a byte changed."""
-        raise Impossible(NO_FAULTS)
+        raise NotTried("no make_corrupting_uploads()")
 
     def make_cutting_downloads(self) -> Storage:
         """Return a storage whose next download ends cleanly, but before its announced length."""
-        raise Impossible(NO_FAULTS)
+        raise NotTried("no make_cutting_downloads()")
 
     def make_corrupting_downloads(self) -> Storage:
         """Return a storage whose next download arrives with a byte changed."""
-        raise Impossible(NO_FAULTS)
+        raise NotTried("no make_corrupting_downloads()")
 
     @item(118)
     def test_upload_that_changed_on_its_way_is_not_stored(self) -> None:

@@ -18,7 +18,7 @@ from asgiref.sync import sync_to_async
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
-from .case import ContractCase, Impossible, item
+from .case import ContractCase, Impossible, NotTried, item
 from .parallel import in_threads
 
 THREADS: Final = 16
@@ -31,7 +31,6 @@ SPARE_DESCRIPTORS: Final = 8  # that logs, pools and other threads may open mean
 #: Where the system lists the open file descriptors of the process that looks.
 DESCRIPTORS: Final = (Path("/proc/self/fd"), Path("/dev/fd"))
 
-NO_PROXY: Final = "nothing stands between the backend and its service"
 
 #: Every method that asks the service, as it is called.
 CALLS: Final[Mapping[str, Callable[[Storage], object]]] = {
@@ -53,11 +52,11 @@ class LifeCycleContract(ContractCase):
 
     def drop_connections(self) -> None:
         """Close, from the other side, all connections of this test's storages."""
-        raise Impossible(NO_PROXY)
+        raise NotTried("no drop_connections()")
 
     def silent_storage(self) -> Storage:
         """Return a storage whose server accepts and says nothing, with time limits of a second."""
-        raise Impossible(NO_PROXY)
+        raise NotTried("no silent_storage()")
 
     # -- threads, processes, tasks ----------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from django.core.files.storage import Storage
 from django.test import override_settings
 from django.utils import timezone
 
-from .case import ContractCase, Impossible, item
+from .case import ContractCase, Impossible, NotTried, item
 
 CLOCK_SLACK: Final = timedelta(seconds=2)  # what two clocks may differ by
 
@@ -29,7 +29,7 @@ class LookupContract(ContractCase):
 
     def make_denied(self) -> Storage:
         """Return a storage on this test's root whose account the service refuses."""
-        raise Impossible("no configuration that the service denies")
+        raise NotTried("no make_denied()")
 
     # -- exists -----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import django
 from django.core.files.base import File
 from django.core.files.storage import Storage
 
-from .case import ContractCase, RawStore, item
+from .case import ContractCase, Impossible, RawStore, item
 from .parallel import Recipe, in_processes, in_threads
 from .sources import Interrupted, failing, meeting, random_bytes
 
@@ -28,7 +28,7 @@ TRIES = 1000  # to find a free name, after which a save is taken to go on for ev
 class UniqueNameContract(ContractCase):
     """Items 22, 23, 26 to 29 and 32: a storage with ``file_overwrite`` off never replaces a file.
 
-    A backend that always overwrites declares them impossible.
+    They are impossible where ``modes`` lacks False.
     """
 
     def assert_alternative(self, name: str, root: str, extension: str = "") -> None:
@@ -132,8 +132,14 @@ class UniqueNameContract(ContractCase):
 class OverwriteContract(ContractCase):
     """Items 24, 25, 30 and 31: a storage with ``file_overwrite`` on replaces a file, whole.
 
-    A backend that never overwrites declares them impossible.
+    They are impossible where ``modes`` lacks True.
     """
+
+    def limit(self, *keys: str) -> None:
+        """Raise Impossible for each of these tests if the storage never overwrites."""
+        super().limit(*keys)
+        if keys[-1] in vars(OverwriteContract) and True not in self.modes:
+            raise Impossible("it never overwrites")
 
     @item(24)
     def test_save_of_a_taken_name_replaces_the_file(self) -> None:

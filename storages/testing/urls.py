@@ -47,6 +47,12 @@ class UrlContract(OddNames):
     #: Secret options whose values are meant to be seen in URLs, such as the name of a key.
     named_in_urls: ClassVar[frozenset[str]] = frozenset()
 
+    def limit(self, *keys: str) -> None:
+        """Raise Impossible for each of these tests if the storage has no URLs."""
+        super().limit(*keys)
+        if keys[-1] in vars(UrlContract):
+            self.require_urls()
+
     @item(98)
     def test_url_quotes_every_odd_character_once(self) -> None:
         names = {**PUNCTUATION, **SCRIPTS, **COMMANDS, **{name: name for name in ENCODED}}

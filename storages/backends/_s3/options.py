@@ -124,7 +124,7 @@ class S3Options(BaseStorage):
         alias_of="bucket_name",
         default=None,
         kw_only=False,
-        read=lambda storage: storage.connection.Bucket(storage.bucket_name),
+        read=lambda storage, value: storage.connection.Bucket(value),
     )
     access_key: str | None = option(
         "AWS_S3_ACCESS_KEY_ID",

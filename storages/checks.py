@@ -15,19 +15,14 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import chain, combinations
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import django
 from django.apps import AppConfig, apps
 from django.conf import STATICFILES_STORAGE_ALIAS, global_settings, settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import (
-    FileSystemStorage,
-    Storage,
-    default_storage,
-    storages,
-)
+from django.core.files.storage import DefaultStorage, FileSystemStorage, Storage, storages
 from django.db.models import FileField
 from django.utils.module_loading import import_string
 
@@ -35,8 +30,25 @@ from . import backends
 from .aliases import OLD_SETTINGS, entries, is_overridden
 from .configured import Configured, given_options, options_of, unknown_option
 from .options import Option
+from .utils import unwrapped
 
 TAG = "storages"
+
+#: Private names of other storage packages that subclasses define, and what does the same here.
+NEVER_CALLED = {
+    "_clean_name": "key()",
+    "_compress_content": "the option 'gzip'",
+    "_create_session": "the options 'access_key', 'secret_key' and 'session_profile'",
+    "_get_access_keys": "the options 'access_key' and 'secret_key'",
+    "_get_or_create_bucket": "the option 'auto_create_bucket'",
+    "_get_security_token": "the option 'security_token'",
+    "_get_service": "the options of the connection",
+    "_get_write_parameters": "get_object_parameters()",
+    "_normalize_name": "key()",
+    "_save_content": "_save()",
+    "_strip_signing_parameters": "the option 'querystring_auth'",
+    "_upload": "_save()",
+}
 
 
 class Found(NamedTuple):
@@ -113,6 +125,25 @@ def check_static_names(**_kwargs: Any) -> list[CheckMessage]:
             hint = "Use a storage that keeps names, such as OverwriteStorage, for static files."
             return [Warning(text, hint=hint, obj=entry_of(alias), id="storages.W007")]
     return []
+
+
+@register(Tags.files, TAG)
+def check_overrides(
+    app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Warn of a subclass that overrides what nothing here calls."""
+    return [
+        Warning(
+            f"{cls.__name__} defines {name}, which is never called here.",
+            hint=f"Override or set {NEVER_CALLED[name]} instead, or rename it if it is your own.",
+            obj=found.where,
+            id="storages.W008",
+        )
+        for found in [*all_made(), *field_storages(app_configs)]
+        for cls in type(found.storage).__mro__
+        for name in NEVER_CALLED.keys() & vars(cls).keys()
+        if issubclass(cls, Configured) and not cls.__module__.startswith("storages.")
+    ]
 
 
 @register(Tags.security, TAG, deploy=True)
@@ -229,22 +260,24 @@ def field_storages(app_configs: Sequence[AppConfig] | None) -> list[Found]:
     chosen = apps.get_app_configs() if app_configs is None else app_configs
     for model in chain.from_iterable(each.get_models() for each in chosen):
         for field in model._meta.local_fields:  # noqa: SLF001 - documented by Django
-            if isinstance(field, FileField) and is_given(field):
-                storage = cast("Configured", field.storage)
+            if isinstance(field, FileField) and (storage := given_storage(field)) is not None:
                 found.setdefault(id(storage), Found(field, storage))
     return list(found.values())
 
 
-def is_given(field: FileField) -> bool:
-    """Tell whether a field has a storage of ours that is not one of ``STORAGES``."""
+def given_storage(field: FileField) -> Configured | None:
+    """Return the storage of a field if it is ours, and not one of ``STORAGES``."""
     # The default storage is a proxy, which would be made by looking at it.
-    if field.storage is default_storage or not isinstance(field.storage, Configured):
-        return False
+    if isinstance(field.storage, DefaultStorage):
+        return None
+    storage: Any = unwrapped(field.storage)
+    if not isinstance(storage, Configured):
+        return None
     for alias in entries():
         with suppress(Refused, ImproperlyConfigured):
-            if class_of(alias) is type(field.storage) and storages[alias] is field.storage:
-                return False
-    return True
+            if class_of(alias) is type(storage) and storages[alias] is storage:
+                return None
+    return storage
 
 
 # -- what is wrong with it ------------------------------------------------------------------------
@@ -305,7 +338,7 @@ def root_of(alias: str) -> tuple[str, ...]:
 def secrets_in_code(found: Found) -> Iterator[Option]:
     """Yield the secret options in the arguments of a storage that migrations would write down."""
     *_, arguments = found.where.deconstruct()
-    if arguments.get("storage") is found.storage:
+    if unwrapped(arguments.get("storage")) is found.storage:
         declared = options_of(type(found.storage))
         for name, value in given_options(found.storage).items():
             if not callable(value) and declared[name].redacted(value) != value:

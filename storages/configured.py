@@ -49,6 +49,8 @@ class Configured:
 
     #: Instance attributes that are neither copied nor pickled: clients, pools, caches.
     volatile: ClassVar[frozenset[str]] = frozenset()
+    #: True if a subclass overrides `get_default_settings`.
+    is_hooked: ClassVar[bool] = False
     _declared: ClassVar[Mapping[str, Option]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -61,6 +63,7 @@ class Configured:
                 target = declared.alias_of or name
                 setattr(cls, target, _collect(cls)[target].overridden(current))
         cls._declared = types.MappingProxyType(_collect(cls))
+        cls.is_hooked = cls.get_default_settings is not Configured.get_default_settings
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._take(self._by_name(args, options))
@@ -95,6 +98,19 @@ class Configured:
             # An old positional name such as `acl=None` has always meant "not given".
             if not (value is None and declared[name].positional):
                 state.given[target] = value
+
+    def get_default_settings(self) -> dict[str, Any]:
+        """Return the options by name with what the settings give, or their defaults.
+
+        A subclass may override this to give its own: they win over the settings, while a keyword
+        or an attribute of the class wins over them.
+        """
+        declared = options_of(type(self)).values()
+        found = {each.name: each.configured() for each in declared if not each.alias_of}
+        return {
+            name: options_of(type(self))[name].default if value is UNSET else value
+            for name, value in found.items()
+        }
 
     def contradictions(self) -> Iterator[str]:
         """Yield a sentence for each pair of options that cannot both hold; backends extend it."""

@@ -10,10 +10,10 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from django.conf import settings
 from django.core.files.base import File
@@ -22,8 +22,6 @@ from django.core.files.uploadedfile import InMemoryUploadedFile
 from .driver import Entry, Stream
 
 if TYPE_CHECKING:
-    from .base import BaseStorage
-
     _File = File[Any]
 else:
     _File = File
@@ -72,6 +70,19 @@ def check_size(size: int, max_size: int | None, name: str | None) -> None:
         raise OSError(errno.EFBIG, f"The content is larger than max_size ({max_size} bytes)", name)
 
 
+class Opener(Protocol):
+    """The side of a storage that an open file uses; see `BaseStorage`."""
+
+    @property
+    def max_memory_size(self) -> int: ...  # noqa: D102
+    def key(self, name: str) -> str: ...  # noqa: D102
+    def exists(self, name: str) -> bool: ...  # noqa: D102
+    def _errors(self, name: str) -> AbstractContextManager[None]: ...
+    def _open_stream(self, key: str) -> tuple[Entry, Stream | None]: ...
+    def _read(self, key: str, start: int, entry: Entry) -> Stream: ...
+    def _publish(self, *args: Any, **options: Any) -> None: ...
+
+
 class RemoteFile(_File):
     """A stored file, open in any mode of Python's ``open``.
 
@@ -80,7 +91,7 @@ class RemoteFile(_File):
     publishes nothing.
     """
 
-    def __init__(self, name: str, storage: BaseStorage, mode: str = "rb") -> None:
+    def __init__(self, name: str, storage: Opener, mode: str = "rb") -> None:
         self._mode = _Mode.parse(mode)
         self._storage = storage
         self._key = storage.key(name)
@@ -266,7 +277,7 @@ class _Reader(io.RawIOBase):
     """Reads one stored file in order, from a new stream after a seek or a lost connection."""
 
     def __init__(
-        self, storage: BaseStorage, key: str, name: str, entry: Entry, stream: Stream | None
+        self, storage: Opener, key: str, name: str, entry: Entry, stream: Stream | None
     ) -> None:
         self._storage = storage
         self._key = key

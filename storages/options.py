@@ -17,9 +17,9 @@ from contextvars import ContextVar
 from typing import Any, Final, Generic, Literal, Self, TypeVar, Union
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.functional import LazyObject, Promise, empty
+from django.utils.functional import LazyObject, Promise
 
-from .utils import frozen, lookup_env, raw_setting, setting
+from .utils import frozen, lookup_env, raw_setting, setting, unwrapped
 
 UNSET: Final = object()
 Value = TypeVar("Value")
@@ -180,7 +180,7 @@ class Option:
 
     def is_computed(self, storage: Any) -> bool:
         """Tell whether a property, a callable or a lazy object makes the value at each reading."""
-        return self._is_computed(self._found(storage))
+        return _is_hooked(storage) or self._is_computed(self._found(storage))
 
     def is_missing(self, storage: Any) -> bool:
         """Tell whether the option is required and nothing gives it a value."""
@@ -207,6 +207,14 @@ class Option:
             return value
         if self.override is not UNSET and self._counts(self.override):
             return self.override
+        if _is_hooked(storage):
+            value = storage.get_default_settings().get(self.name, UNSET)
+            if value is not UNSET and self._counts(value):
+                return value
+        return self.configured()
+
+    def configured(self) -> Any:
+        """Return what the settings or the environment give, else `UNSET`."""
         for name in self.settings:
             if (value := setting(name)) is not None:
                 return value
@@ -232,7 +240,7 @@ class Option:
         if isinstance(value, Promise):
             value = str(value)
         if isinstance(value, LazyObject):
-            value = _unwrapped(value)
+            value = unwrapped(value)
         if value is UNSET or not self._counts(value):
             return self._fallback(storage)
         self._validate(storage, value)
@@ -261,16 +269,14 @@ class Option:
                 raise ImproperlyConfigured(f"{type(storage).__name__}: the {self} {exc}") from None
 
 
+def _is_hooked(storage: Any) -> bool:
+    """Return True if a subclass says by ``get_default_settings()`` what holds for its options."""
+    return getattr(type(storage), "is_hooked", False)
+
+
 @functools.cache
 def _hints(owner: type) -> dict[str, Any]:
     return typing.get_type_hints(owner)
-
-
-def _unwrapped(lazy: Any) -> Any:
-    """Return the object behind a lazy one of Django's."""
-    if lazy._wrapped is empty:  # noqa: SLF001 - Django has no public name for it
-        lazy._setup()  # noqa: SLF001
-    return lazy._wrapped  # noqa: SLF001
 
 
 class derived(Generic[Value]):  # noqa: N801 - a decorator
@@ -370,7 +376,30 @@ def option(
     )
 
 
-#: Declares an option that the constructor also takes by position: ``default=…, kw_only=False``.
-#: Type checkers need this second name. A field that a specifier makes is required unless the call
-#: says ``default=``; one made by anything else, such as `option`, may be left out.
-positional = option
+def positional(
+    *settings: str,
+    default: Any,
+    kw_only: Literal[False],
+    required: bool = False,
+    secret: bool | Redact = False,
+    check: Callable[[Any], None] | None = None,
+    alias_of: str | None = None,
+    read: Callable[[Any, Any], Any] | None = None,
+    doc: str = "",
+) -> Any:
+    """Declare an option that the constructor also takes by position; see `option`.
+
+    Type checkers know this function as what makes a parameter with a default. They look at the
+    call alone, so each one has to say ``default=…, kw_only=False``.
+    """
+    return option(
+        *settings,
+        default=default,
+        kw_only=kw_only,
+        required=required,
+        secret=secret,
+        check=check,
+        alias_of=alias_of,
+        read=read,
+        doc=doc,
+    )

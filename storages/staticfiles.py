@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.staticfiles.storage import ManifestFilesMixin
 
@@ -16,8 +16,13 @@ class LazyManifest(ManifestFilesMixin):
         super().__init__(*args, **kwargs)
         for name in ("load_manifest", "hashed_files", "manifest_hash"):
             vars(self).pop(name)
+        if self.manifest_storage is cast("Any", self):
+            # A copy would go on to keep its manifest in the original.
+            del self.manifest_storage
 
     def __getattr__(self, name: str) -> Any:
+        if name == "manifest_storage":
+            return self
         if name not in {"hashed_files", "manifest_hash"}:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         vars(self).update(zip(("hashed_files", "manifest_hash"), self.load_manifest(), strict=True))

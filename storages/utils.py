@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.utils.encoding import filepath_to_uri
-from django.utils.functional import empty
+from django.utils.functional import LazyObject, empty
 
 _CONTROLS = re.compile(r"[\x00-\x1f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -64,6 +64,15 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
 def raw_setting(name: str) -> Any:
     """Return a setting as it stands, for a comparison; None where it is missing."""
     return getattr(_lazy_settings._wrapped, name, None) if "." not in name else setting(name)  # noqa: SLF001
+
+
+def unwrapped(value: Any) -> Any:
+    """Return the object behind a lazy one of Django's; any other value as it is."""
+    while isinstance(value, LazyObject):
+        if value._wrapped is empty:  # noqa: SLF001 - no public name
+            value._setup()  # noqa: SLF001
+        value = value._wrapped  # noqa: SLF001
+    return value
 
 
 def lookup_env(names: Iterable[str]) -> str | None:

@@ -12,10 +12,11 @@ import django
 import pytest
 from django.apps.registry import Apps
 from django.core.checks import CheckMessage, run_checks
-from django.core.files.storage import storages
+from django.core.files.storage import DefaultStorage, storages
 from django.db import models
 from django.test import override_settings
 from django.test.utils import isolate_apps
+from django.utils.functional import SimpleLazyObject
 
 from storages import checks
 from storages.options import option
@@ -358,6 +359,29 @@ def test_storage_of_a_field_is_checked_once() -> None:
 def test_storage_that_a_function_gives_a_field_is_checked() -> None:
     found = field_messages(lambda: Vault(passphrase="canary"))
     assert {message.id for message in found} == {"storages.W003"}
+
+
+@pytest.mark.parametrize("make", [lambda storage: SimpleLazyObject(lambda: storage)])
+def test_lazy_storage_of_a_field_is_checked(make: Any) -> None:
+    message = only(field_messages(make(Vault(passphrase="canary"))), "W003")
+    assert str(message).startswith("tests.Sheet.file: (storages.W003) Vault needs the option")
+
+
+def test_proxy_of_the_default_storage_of_a_field_is_left_alone() -> None:
+    assert field_messages(DefaultStorage()) == []
+
+
+class Renamed(Vault):
+    """Overrides what another package calls."""
+
+    def _normalize_name(self, name: str) -> str:
+        return f"prefix/{name}"
+
+
+def test_override_that_is_never_called_is_warned_of() -> None:
+    message = only(field_messages(Renamed(**GOOD), checks.check_overrides), "W008")
+    assert "_normalize_name" in message.msg
+    assert "key()" in message.hint
 
 
 def test_field_of_the_default_storage_does_not_make_it() -> None:

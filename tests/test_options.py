@@ -7,14 +7,20 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.test import override_settings
-from django.utils.functional import lazystr
+from django.utils.functional import SimpleLazyObject, lazystr
 
+from storages.backends.ftp import FTPStorage
+from storages.backends.overwrite import OverwriteStorage
+from storages.backends.s3boto3 import S3Boto3Storage
+from storages.backends.sftpstorage import SFTPStorage
+from storages.backends.symlinkorcopy import SymlinkOrCopyStorage
 from storages.base import BaseStorage
 from storages.configured import options_of
-from storages.options import UNSET, option
+from storages.options import UNSET, derived, option
 
 CANARY = "canary-7d9f"
 
@@ -532,3 +538,164 @@ def test_plain_storage_contradicts_nothing_and_is_not_insecure():
     storage = Kettle(name="x")
     assert list(storage.contradictions()) == []
     assert list(storage.insecurities()) == []
+
+
+# Every option, under every idiom of subclasses
+
+
+class Tenant(Kettle):
+    """Asks the parent class for the value, as storages with tenants do."""
+
+    @property
+    def colour(self) -> str | None:
+        return f"{super().colour}/7"
+
+    @property
+    def cups(self) -> int:
+        return super().cups + 2
+
+
+def test_property_that_asks_its_parent_class_is_right_each_time():
+    with override_settings(KETTLE_COLOUR="red"):
+        storage = Tenant()
+        assert [storage.colour for _ in range(3)] == ["red/7"] * 3
+        assert [storage.cups for _ in range(3)] == [6] * 3
+
+
+def every_option():
+    """Each option of each backend here, with a class that asks its parent class for it."""
+    for cls in (S3Boto3Storage, SFTPStorage, FTPStorage, OverwriteStorage, SymlinkOrCopyStorage):
+        for each in options_of(cls).values():
+            if not (each.required or each.alias_of or each.read):
+                yield pytest.param(cls, each.name, id=f"{cls.__name__}-{each.name}")
+
+
+@pytest.mark.parametrize(("cls", "name"), list(every_option()))
+def test_every_option_may_ask_its_parent_class(cls, name):
+    asked = type("Asked", (cls,), {name: property(lambda self: getattr(super(asked, self), name))})
+    storage, plain = asked(), cls()
+    assert [getattr(storage, name) for _ in range(2)] == [getattr(plain, name)] * 2
+
+
+def test_location_of_a_directory_may_ask_its_parent_class(tmp_path):
+    class Tenants(OverwriteStorage):
+        @property
+        def location(self):
+            return f"{super().location}/7"
+
+    with override_settings(MEDIA_ROOT=str(tmp_path)):
+        assert [Tenants().location for _ in range(2)] == [f"{tmp_path}/7"] * 2
+
+
+@pytest.mark.parametrize("how", ["keyword", "attribute", "property", "callable"])
+def test_none_counts_as_not_given_unless_the_option_may_be_none(how):
+    def made(name):
+        return {
+            "keyword": lambda: Kettle(**{name: None}),
+            "attribute": type("Nothing", (Kettle,), {name: None}),
+            "property": type("Nothing", (Kettle,), {name: property(lambda _: None)}),
+            "callable": lambda: Kettle(**{name: lambda: None}),
+        }[how]()
+
+    with override_settings(KETTLE_COLOUR="red"):
+        assert made("litres").litres == 1.5
+        assert made("colour").colour is None
+
+
+def test_lazy_object_is_read_as_what_it_holds():
+    assert Kettle(cups=SimpleLazyObject(lambda: 6)).cups == 6
+
+
+def test_default_that_can_be_changed_is_shared_by_no_two_storages():
+    first, second = S3Boto3Storage(), S3Boto3Storage()
+    with pytest.raises(TypeError):
+        first.object_parameters["ACL"] = "public-read"
+    assert second.object_parameters == {}
+
+
+def test_setting_assigned_later_counts(settings):
+    storage = Kettle()
+    settings.KETTLE_COLOUR = "red"
+    assert storage.colour == "red"
+    django_settings.KETTLE_COLOUR = "blue"
+    assert storage.colour == "blue"
+
+
+class Hooked(Kettle):
+    """Says what holds by the hook that subclasses of other packages have."""
+
+    def get_default_settings(self):
+        return {**super().get_default_settings(), "colour": "hooked", "cups": 8}
+
+
+def test_hook_for_defaults_wins_over_settings_and_loses_to_keywords():
+    with override_settings(KETTLE_COLOUR="red", KETTLE_LITRES=2.5):
+        storage = Hooked()
+        assert (storage.colour, storage.cups, storage.litres) == ("hooked", 8, 2.5)
+        assert Hooked(colour="given").colour == "given"
+
+
+# What is made from options
+
+
+class Boiler(Kettle):
+    made = 0
+
+    @derived
+    def steam(self):
+        """Made from two options."""
+        self.made += 1
+        return (self.colour, self.cups)
+
+    @derived
+    def cloud(self):
+        return ("cloud", self.steam)
+
+
+def test_derived_value_is_made_once():
+    storage = Boiler(colour="red")
+    assert storage.steam is storage.steam
+    assert storage.cloud == ("cloud", ("red", 4))
+    assert storage.made == 1
+
+
+def test_derived_value_is_made_anew_when_an_option_changes_anywhere(settings, monkeypatch):
+    storage = Boiler()
+    found = [storage.cloud]
+    settings.OLD = {"colour": "old"}
+    found.append(storage.cloud)
+    settings.KETTLE_COLOUR = "set"
+    found.append(storage.cloud)
+    storage.colour = "assigned"
+    found.append(storage.cloud)
+    del storage.colour
+    settings.KETTLE_COLOUR = settings.OLD = None
+    monkeypatch.setenv("KETTLE_TINT", "environment")
+    found.append(storage.cloud)
+    colours = [steam[0] for _, steam in found]
+    assert colours == [None, "old", "set", "assigned", "environment"]
+
+
+def test_derived_value_follows_what_a_callable_gives():
+    colours = ["red"]
+    storage = Boiler(colour=lambda: colours[0])
+    first = storage.steam
+    assert storage.steam is first
+    colours[0] = "blue"
+    assert storage.steam == ("blue", 4)
+
+
+def test_derived_value_is_not_shared_with_a_copy():
+    storage = Boiler(colour="red")
+    assert storage.steam == ("red", 4)
+    copied = copy.copy(storage)
+    copied.colour = "blue"
+    assert (copied.steam, storage.steam) == (("blue", 4), ("red", 4))
+
+
+def test_derived_value_that_fails_is_tried_again():
+    storage = Boiler(cups=3)
+    with pytest.raises(ImproperlyConfigured):
+        storage.steam  # noqa: B018
+    storage.cups = 2
+    assert storage.steam == (None, 2)

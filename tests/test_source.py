@@ -45,3 +45,62 @@ def test_no_six_lines_stand_twice_in_the_package() -> None:
             run = lines[start : start + LONGEST_REPEAT + 1]
             places["\n".join(line for _, line in run)].append(f"{path.name}:{run[0][0]}")
     assert {run: where for run, where in places.items() if len(where) > 1} == {}
+
+
+#: Each row may import what stands in the rows before it, and modules of its own package.
+ORDER = [
+    {"utils"},
+    {"options", "driver", "http", "clients", "pool", "temporaries", "sweeping", "staticfiles"},
+    {"configured", "files"},
+    {"base", "aliases"},
+    {"local"},
+    {"backends"},
+    {"checks", "views", "transfers"},
+    {"apps", "management", "testing", "compress"},
+]
+
+
+def room(module: str) -> str:
+    """The part of the package that a module belongs to: ``storages.backends.ftp`` to backends."""
+    return [*module.split("."), ""][1]
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of the package that a module imports, wherever in it."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    package = parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            full = ".".join([*base, *filter(None, [node.module])])
+            found |= (
+                {f"{full}.{each.name}" for each in node.names} if full == "storages" else {full}
+            )
+    return {each for each in found if each.startswith("storages.")}
+
+
+def test_imports_run_one_way() -> None:
+    rank = {name: row for row, names in enumerate(ORDER) for name in names}
+    backwards = []
+    for path in PACKAGE:
+        here = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for each in sorted(imports_of(path)):
+            there = room(each)
+            if here not in {"", there, "__init__"} and rank[there] >= rank[here]:
+                backwards.append(f"{path.relative_to(ROOT)} imports {each}")
+    assert backwards == []
+
+
+def test_backends_do_not_import_each_other() -> None:
+    names = {path.stem for path in (ROOT / "storages/backends").glob("[a-z]*.py")}
+    aliases = {"s3", "s3boto"}  # other names of s3boto3
+    wrong = [
+        f"{path.name} imports {each}"
+        for path in (ROOT / "storages/backends").rglob("*.py")
+        for each in imports_of(path)
+        if path.stem not in aliases and each.split(".")[2:] and each.split(".")[2] in names
+    ]
+    assert wrong == []

@@ -78,3 +78,8 @@ storage = MediaStorage(bucket_name="media")
 seconds: int = storage.querystring_expire
 url: str = storage.url("name", expire=seconds)
 name: str = storage.save("name", io.BytesIO(b"content"))
+with storage.open(name) as file:
+    content: bytes = file.read()
+with storage.open(name, "w") as written:
+    written.write("text")
+names: list[str] = [each for each, entry in storage.scan("directory") if entry.size]

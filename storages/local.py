@@ -5,11 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
-import secrets
 import shutil
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,10 +22,8 @@ from .configured import options_of
 from .driver import Entry, Listed, Source, Stream
 from .files import COPY_SIZE
 from .options import option, positional
-from .sweeping import STALE, is_due
+from .temporaries import beside, is_due, is_temporary, refused, stale
 from .utils import RefusedName, is_taken_by_windows, normalize_name, shown
-
-_TEMPORARY = re.compile(r"(?:.*/)?\.[0-9a-f]{32}\.saving")
 
 
 class LocalStorage(BaseStorage, FileSystemStorage):
@@ -74,9 +69,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
 
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return a name in its one spelling; names of temporary files are refused."""
-        key = normalize_name(name, root=root)
-        if _TEMPORARY.fullmatch(key):
-            raise RefusedName(f"The name {shown(key)} is a temporary file's: choose another.")
+        key = refused(normalize_name(name, root=root))
         if os.name == "nt" and is_taken_by_windows(key):
             raise RefusedName(f"The name {shown(key)} means something else to Windows.")
         return key
@@ -138,7 +131,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         self._make_directory(path.parent)
         if is_due(path.parent):
             _sweep(path.parent)
-        temporary = path.parent / f".{secrets.token_hex(16)}.saving"
+        temporary = path.parent / beside("", "part")
         try:
             self._fill(temporary, source)
             self._require_unchanged(key, expected)
@@ -186,7 +179,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
     def _list(self, key: str) -> Iterator[Listed]:
         with os.scandir(self._found(key)) as entries:
             for each in entries:
-                if not _TEMPORARY.fullmatch(each.name):
+                if not is_temporary(each.name):
                     yield each.name, _listed(Path(each))
 
 
@@ -250,7 +243,6 @@ def _sync_directory(path: Path) -> None:
 def _sweep(directory: Path) -> None:
     """Remove stale temporary files."""
     with suppress(OSError), os.scandir(directory) as entries:
-        found = [Path(entry) for entry in entries if _TEMPORARY.fullmatch(entry.name)]
-        for path in found:
-            if time.time() - path.lstat().st_mtime > STALE.total_seconds():
-                path.unlink()
+        found = [(each.name, _listed(Path(each))) for each in entries if is_temporary(each.name)]
+        for name in stale(found, datetime.now(UTC)):
+            (directory / name).unlink()

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from storages.base import Name
 from storages.driver import Entry, Listed, Source
 from storages.pool import Pool, shared
-from storages.sweeping import is_due
+from storages.temporaries import carry_out, is_temporary, refused
 from storages.utils import sdk_missing
 
 try:
@@ -23,10 +23,9 @@ except ImportError as exc:
 
 from ._sftp.connector import Connector
 from ._sftp.downloads import Download
-from ._sftp.messages import Attributes, moment
 from ._sftp.options import SFTPOptions
 from ._sftp.session import Session
-from ._sftp.uploads import Rights, Upload, is_temporary
+from ._sftp.uploads import Rights, Upload
 
 IDLE_TIMEOUT = 60  # seconds until a connection nobody uses is closed
 
@@ -67,19 +66,20 @@ class SFTPStorage(SFTPOptions):
 
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the path of a name, from the root or from where a login starts."""
-        path = posixpath.join(self.root_path.replace("\\", "/"), super().key(name, root=root))
+        key = refused(super().key(name, root=root))
+        path = posixpath.join(self.root_path.replace("\\", "/"), key)
         return path or "."
 
     # -- primitives -------------------------------------------------------------------------------
 
     def _stat(self, key: str) -> Entry:
-        return _entry(self._pool.run(lambda session: session.lookup(key)))
+        return self._pool.run(lambda session: session.lookup(key)).entry()
 
     def _read(self, key: str, start: int, entry: Entry) -> Download:
         with ExitStack() as stack:
             session = stack.enter_context(self._pool.lease())
             handle = session.open(key, sftp.SFTP_FLAG_READ)
-            if _entry(session.fstat(handle)).etag != entry.etag:
+            if session.fstat(handle).entry().etag != entry.etag:
                 session.close(handle)
                 raise OSError(errno.ESTALE, "The file was replaced while it was read")
             return Download(session, handle, start, entry.size, stack.pop_all())
@@ -89,13 +89,13 @@ class SFTPStorage(SFTPOptions):
     ) -> None:
         rights = Rights(self.file_mode, self.dir_mode, self.uid, self.gid)
         upload = Upload(key, source, rights, overwrite=overwrite)
-        pool = self._pool
-        pool.run(upload.write)
-        self._require_unchanged(key, expected)
-        pool.run(upload.publish)
-        if is_due((self.host, upload.directory)):
-            with suppress(OSError):
-                pool.run(upload.sweep)
+        carry_out(
+            upload,
+            self._pool,
+            (self.host, self.params.get("port"), upload.directory),
+            check=lambda: self._require_unchanged(key, expected),
+            ignored=(OSError,),
+        )
 
     def _remove(self, key: str) -> None:
         self._pool.run(lambda session: _remove(session, key))
@@ -109,20 +109,10 @@ class SFTPStorage(SFTPOptions):
                 raise
 
 
-def _entry(found: Attributes) -> Entry:
-    return Entry(
-        found.size or 0,
-        modified=moment(found.modified),
-        accessed=moment(found.accessed),
-        etag=f"{found.modified}-{found.size}",
-        is_directory=found.is_directory,
-    )
-
-
 def _remove(session: Session, path: str) -> None:
     """Remove a file, or a directory if it is empty, as Django's own storage does."""
     try:
-        session.remove(path)
+        session.remove_file(path)
     except FileNotFoundError:
         raise
     except OSError:
@@ -144,5 +134,5 @@ def _listed(session: Session, path: str) -> list[Listed]:
             with suppress(OSError):
                 target = session.lookup(posixpath.join(path, name))
         if not is_temporary(name):
-            found.append((name, _entry(target)))
+            found.append((name, target.entry()))
     return found

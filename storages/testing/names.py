@@ -191,6 +191,15 @@ class NameContract(OddNames):
             self.save(name, name.encode())
         self.for_each_name("66", COMMANDS, self.assert_touches_no_bystander)
 
+    @item("66b")
+    def test_names_like_temporary_ones_are_kept_or_refused(self) -> None:
+        # A later save looks for what others left unfinished, and these look long abandoned.
+        plain = ".Holiday-film-2026-part-one-final.part", f".{'0' * 32}.part", ".storages-x.part"
+        ours = [f".storages-{'0' * 32}.{kind}" for kind in ("part", "lock", "old")]
+        for name in (*plain, *ours, f"{ours[0]}/a.txt"):
+            with self.subTest(name=name):
+                self.assert_kept_or_refused(posixpath.join("66b", name), is_plain=name in plain)
+
     @item(67)
     def test_backslash_means_slash_in_every_method(self) -> None:
         self.assertEqual(self.save("a\\b.txt", b"content"), "a/b.txt")
@@ -341,6 +350,18 @@ class NameContract(OddNames):
             self.assertEqual(list(self.raw().names()), [])
         else:
             self.assert_round_trip(name)
+
+    def assert_kept_or_refused(self, name: str, *, is_plain: bool) -> None:
+        """Fail unless a file outlives the saves of others; only temporary names may be refused."""
+        try:
+            saved = self.save(name, name.encode())
+        except REFUSALS:
+            self.assertFalse(is_plain)
+            self.assertIsNone(self.raw().get(name))
+            return
+        self.save(posixpath.join(posixpath.dirname(name), "other.txt"))
+        self.assertIn(posixpath.basename(saved), self.storage.listdir(posixpath.dirname(saved))[1])
+        self.assert_stored(saved, name.encode())
 
     def assert_same_file(self, name: str, spelling: str) -> None:
         """Fail unless two spellings of a name mean one file in every method that reads."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import ftplib
-import re
 import selectors
 import socket
 import ssl
@@ -20,72 +19,12 @@ from typing import TextIO, cast
 
 from storages.driver import Source
 
+from .errors import REFUSED, BrokenTransferError, ContentError
 from .location import Location
 
 BLOCK = 256 * 1024  # bytes sent or received at once
 LAST_WORDS = 5.0  # seconds that a reply to a broken transfer is waited for
 SLOWEST = 1024  # bytes a second, on average, that a download must bring
-
-# What servers write behind the codes that mean anything; the first that is found holds.
-_MEANINGS = tuple(
-    (re.compile(pattern, re.IGNORECASE), code)
-    for pattern, code in (
-        (r"denied|permission|not permitted|forbidden|not allowed|privilege", errno.EACCES),
-        (r"no space|disk full|quota|insufficient", errno.ENOSPC),
-        (r"not empty", errno.ENOTEMPTY),
-        (r"no such|not found|n[o']t exist|cannot find", errno.ENOENT),
-        (r"not a (regular|plain) file|is a directory", errno.EISDIR),
-        (r"not a directory", errno.ENOTDIR),
-        (r"already|exists", errno.EEXIST),
-    )
-)
-# What the codes alone mean (RFC 959 section 4.2). 550 comes for everything, most often a refusal.
-_CODES = {
-    "425": errno.ECONNABORTED,
-    "426": errno.ECONNABORTED,
-    "450": errno.EBUSY,
-    "452": errno.ENOSPC,
-    "530": errno.EACCES,
-    "532": errno.EACCES,
-    "550": errno.EACCES,
-    "552": errno.ENOSPC,
-    "553": errno.EACCES,
-}
-
-
-#: What a server answers that goes on to listen.
-REFUSED = (ftplib.error_perm, ftplib.error_temp)
-
-
-class Refusal(ftplib.Error):
-    """What cannot be done, as an errno; the connection can be used on."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-class BrokenTransferError(ConnectionError):
-    """Raised where the server closes a data connection that it should read from."""
-
-
-class ContentError(Exception):
-    """Raised where the content of a save cannot be read."""
-
-
-def told(exc: ftplib.Error) -> int | None:
-    """Return the errno that a refusal's text tells, None where it could mean anything."""
-    if isinstance(exc, Refusal):
-        return exc.code
-    code, text = str(exc)[:3], str(exc)[3:]
-    if code.startswith("53"):
-        return None
-    return next((meaning for words, meaning in _MEANINGS if words.search(text)), None)
-
-
-def errno_of(exc: ftplib.Error) -> int:
-    """Return the errno for a refusal: what its text tells, or else its code."""
-    return told(exc) or _CODES.get(str(exc)[:3], errno.EIO)
 
 
 class Connection(ftplib.FTP):

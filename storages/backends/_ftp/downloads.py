@@ -10,7 +10,8 @@ import ftplib
 from storages.driver import Entry
 from storages.pool import Pool
 
-from .connection import Download, Refusal
+from .connection import Download
+from .errors import Refusal
 from .session import Files
 
 

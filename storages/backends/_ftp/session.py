@@ -11,31 +11,15 @@ from __future__ import annotations
 import errno
 import ftplib
 import posixpath
-import ssl
-from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 
 from storages.driver import Entry, Source
 
-from .connection import (
-    BLOCK,
-    REFUSED,
-    BrokenTransferError,
-    Connection,
-    Download,
-    Refusal,
-    send,
-    told,
-)
+from .connection import BLOCK, Connection, Download, send
+from .errors import MISSING, REFUSED, BrokenTransferError, Refusal, told
 from .listings import Listing, parse_facts, parse_list, parse_time
-from .location import Location
-
-NOOP_AFTER = 10.0  # seconds of idleness after which the server is asked whether it is still there
-
-_MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 _DIRECTORY = Entry(0, is_directory=True)
 
@@ -43,7 +27,8 @@ _DIRECTORY = Entry(0, is_directory=True)
 class Files(Connection):
     """The files that a connection leads to."""
 
-    #: Whether a directory was seen in its own listing.
+    refusals = (*REFUSED, Refusal)
+    #: True if a directory was seen in its own listing.
     lists_itself = False
 
     def path(self, key: str) -> str:
@@ -74,7 +59,7 @@ class Files(Connection):
                 if (entry := look(path)) is not None:
                     return entry
             except ftplib.error_perm as exc:
-                if self.has_facts and told(exc) in _MISSING:
+                if self.has_facts and told(exc) in MISSING:
                     raise
         parent, name = posixpath.split(path)
         entries = self.entries(parent)
@@ -87,7 +72,7 @@ class Files(Connection):
         try:
             return self.describe(path)
         except (ftplib.error_perm, Refusal) as exc:
-            if told(exc) in _MISSING:
+            if told(exc) in MISSING:
                 return None
             raise
 
@@ -107,15 +92,15 @@ class Files(Connection):
     def remove(self, path: str) -> None:
         """Remove a file or an empty directory."""
         try:
-            self.ask("DELE", path)
+            self.remove_file(path)
         except ftplib.error_perm as exc:
             if not self._existing(path, exc).is_directory:
                 raise
-            self._remove_directory(path)
+            self._remove_empty(path)
 
-    def _remove_directory(self, path: str) -> None:
+    def _remove_empty(self, path: str) -> None:
         try:
-            self.ask("RMD", path)
+            self.remove_directory(path)
         except ftplib.error_perm as exc:
             if self.entries(path):
                 raise Refusal(errno.ENOTEMPTY, "The directory is not empty") from exc
@@ -131,45 +116,37 @@ class Files(Connection):
             raise Refusal(errno.ENOTDIR, "A parent is not a directory")
         for each in reversed(missing):
             try:
-                self.ask("MKD", each)
+                self.make_directory(each)
             except ftplib.error_perm:
                 made = self.find(each)
                 if made is None or not made.is_directory:
                     raise
 
-    def lock(self, path: str, other: str) -> None:
-        """Make a directory, which only one can; raises a Refusal (EEXIST) if another has.
+    def find_file(self, path: str) -> bool:
+        """Return True if a file has a path, False if nothing has; raises for a directory."""
+        entry = self.find(path)
+        if entry is not None and entry.is_directory:
+            raise Refusal(errno.EISDIR, "A directory has this name")
+        return entry is not None
 
-        ``other`` is a path that nobody uses.
-        """
-        try:
-            self.ask("MKD", path)
-        except ftplib.error_perm as exc:
-            if told(exc) != errno.EEXIST and self.find(path) is None:
-                # The other has finished, or none may be made at all, which this tells.
-                self.ask("MKD", other)
-                self.ask("RMD", other)
-            raise Refusal(errno.EEXIST, "Another client saves under this name") from exc
+    def list_names(self, path: str) -> list[str]:
+        """Return the base names of what is in a directory."""
+        return [*self.entries(path)]
 
-    def put_in_place(self, source: str, target: str, aside: str, *, overwrite: bool) -> None:
-        """Rename a file; most servers replace a target, for others it is first moved ``aside``."""
-        try:
-            self._move(source, target)
-        except ftplib.error_perm as exc:
-            entry = self._existing(target, exc)
-            if entry.is_directory:
-                raise Refusal(errno.EISDIR, "A directory has this name") from exc
-            if not overwrite:
-                raise Refusal(errno.EEXIST, "The name is taken") from exc
-            self._move(target, aside)
-            try:
-                self._move(source, target)
-            except ftplib.error_perm:
-                self._move(aside, target)
-                raise
-            self.ask("DELE", aside)
+    def make_directory(self, path: str) -> None:
+        """Make one directory, which only one can."""
+        self.ask("MKD", path)
 
-    def _move(self, source: str, target: str) -> None:
+    def remove_file(self, path: str) -> None:
+        """Remove a file."""
+        self.ask("DELE", path)
+
+    def remove_directory(self, path: str) -> None:
+        """Remove an empty directory."""
+        self.ask("RMD", path)
+
+    def move(self, source: str, target: str) -> None:
+        """Rename a file; most servers replace a target."""
         with self._hiding(source) as old, self._hiding(target) as new:
             self.rename(old, new)
 
@@ -274,50 +251,3 @@ class Files(Connection):
     def _require_directory(self, path: str, exc: Exception | None = None) -> None:
         if not self.describe(path).is_directory:
             raise Refusal(errno.ENOTDIR, "Not a directory") from exc
-
-
-@cache
-def made(make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """Return the context that a callable makes, the same each time: a pool belongs to one."""
-    return make()
-
-
-@dataclass(frozen=True)
-class Connector:
-    """How to connect, for the pool: equal ones share their connections."""
-
-    location: Location
-    timeout: float
-    encoding: str | None
-    ssl_context: ssl.SSLContext | None
-
-    @property
-    def lost(self) -> tuple[type[Exception], ...]:
-        """Errors after which another connection may do better."""
-        return (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
-    def connect(self) -> Files:
-        """Return a connection that is signed in."""
-        return Files(self.location, self.timeout, self.encoding, self.ssl_context)
-
-    def check(self, connection: Files, idle: float) -> bool:
-        """Tell whether the server neither closed the connection nor is about to."""
-        try:
-            return connection.is_quiet() and (idle < NOOP_AFTER or bool(connection.voidcmd("NOOP")))
-        except (OSError, ftplib.Error):
-            return False
-
-    def survives(self, exc: BaseException) -> bool:
-        """Tell whether the server answered in full."""
-        return isinstance(exc, (Refusal, *REFUSED, UnicodeEncodeError))
-
-    def close(self, connection: Files) -> None:
-        """Say goodbye without waiting for the answer, and close."""
-        with suppress(OSError):
-            connection.putcmd("QUIT")
-        self.abandon(connection)
-
-    def abandon(self, connection: Files) -> None:
-        """Close the socket."""
-        with suppress(OSError):
-            connection.close()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from paramiko import sftp
 
+from storages.driver import Entry
 from storages.utils import shown
 
 _END = struct.pack(">I", sftp.SFTP_EOF)
@@ -27,6 +28,21 @@ _ERRNO = {
 
 class LostError(ConnectionResetError):
     """The connection broke; the request may or may not have been carried out."""
+
+
+class Refused(OSError):
+    """The server refuses a request for a reason that it does not tell by a code."""
+
+
+#: What the server refuses, after which it goes on to listen.
+REFUSALS = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+    Refused,
+)
 
 
 def moment(seconds: int | None) -> datetime | None:
@@ -61,6 +77,16 @@ class Attributes(NamedTuple):
         times = b"" if self.modified is None else struct.pack(">II", self.accessed, self.modified)
         flags = (2 if owner else 0) | (4 if mode else 0) | (8 if times else 0)
         return struct.pack(">I", flags) + owner + mode + times
+
+    def entry(self) -> Entry:
+        """Return this in the terms of `storages.driver`."""
+        return Entry(
+            self.size or 0,
+            modified=moment(self.modified),
+            accessed=moment(self.accessed),
+            etag=f"{self.modified}-{self.size}",
+            is_directory=self.is_directory,
+        )
 
 
 NOTHING = Attributes()
@@ -122,7 +148,9 @@ class Reply:
         status, reason = self.integer(), self.text().decode(errors="replace")
         if status == sftp.SFTP_OK:
             return self
-        raise OSError(*_ERRNO.get(status, (errno.EIO, f"The server says {shown(reason)}")))
+        if status in (sftp.SFTP_NO_SUCH_FILE, sftp.SFTP_PERMISSION_DENIED):
+            raise OSError(*_ERRNO[status])
+        raise Refused(*_ERRNO.get(status, (errno.EIO, f"The server says {shown(reason)}")))
 
 
 def text(value: str | bytes) -> bytes:

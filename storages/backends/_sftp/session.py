@@ -15,7 +15,7 @@ from paramiko import Channel, SSHClient, SSHException, sftp
 
 from storages.driver import Source
 
-from .messages import NOTHING, Attributes, LostError, Reply, text
+from .messages import NOTHING, REFUSALS, Attributes, LostError, Reply, text
 
 # Bytes of content in a request: every server takes 32 KiB, and with what stands before the content
 # it has to fit in one packet of SSH, or the rest costs another.
@@ -31,6 +31,8 @@ class Session:
     Paths are absolute or relative to the login directory. Raises OSError with an errno for what
     the server refuses, `LostError` where the connection broke, TimeoutError where it is silent.
     """
+
+    refusals = REFUSALS
 
     def __init__(self, client: SSHClient, channel: Channel) -> None:
         self.client = client
@@ -180,35 +182,26 @@ class Session:
                 found = reply.attributes()
         return found
 
-    def remove(self, path: str) -> None:
+    def remove_file(self, path: str) -> None:
         """Remove a file or a link."""
         self.call(sftp.CMD_REMOVE, text(path))
 
-    def rename(self, path: str, target: str) -> None:
+    def move(self, path: str, target: str) -> None:
         """Give a file another name, which must be free."""
         self.call(sftp.CMD_RENAME, text(path), text(target))
 
-    def replace(self, path: str, target: str) -> None:
-        """Give a file another name in place of what has it; atomic where the server can do that.
-
-        Where it cannot, the other file steps aside first, and back if something goes wrong.
-        """
-        if self._replace_at_once(path, target):
-            return
-        aside = f"{path}.old"
-        with suppress(FileNotFoundError):
-            self.rename(target, aside)
+    def find_file(self, path: str) -> bool:
+        """Return True if a file has a path, False if nothing has; raises for a directory."""
         try:
-            self.rename(path, target)
-        except OSError:
-            with suppress(OSError):
-                self.rename(aside, target)
-            raise
-        with suppress(FileNotFoundError):
-            self.remove(aside)
+            found = self.lookup(path)
+        except FileNotFoundError:
+            return False
+        if found.is_directory:
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        return True
 
-    def _replace_at_once(self, path: str, target: str) -> bool:
-        """Rename as POSIX does; tell whether the server can do that at all."""
+    def replace(self, path: str, target: str) -> bool:
+        """Rename as POSIX does; return False if the server cannot do that at all."""
         extension = "posix-rename@openssh.com"
         if extension not in self.extensions:
             return False
@@ -230,9 +223,9 @@ class Session:
 
     # -- directories ------------------------------------------------------------------------------
 
-    def make_directory(self, path: str, attributes: Attributes) -> None:
+    def make_directory(self, path: str, mode: int | None = None) -> None:
         """Make one directory."""
-        self.call(sftp.CMD_MKDIR, text(path), Attributes(mode=attributes.mode).pack())
+        self.call(sftp.CMD_MKDIR, text(path), Attributes(mode=mode).pack())
 
     def set_attributes(self, path: str, attributes: Attributes) -> None:
         """Set owner, times and mode, which the server's umask does not touch."""
@@ -241,6 +234,10 @@ class Session:
     def remove_directory(self, path: str) -> None:
         """Remove an empty directory."""
         self.call(sftp.CMD_RMDIR, text(path))
+
+    def list_names(self, path: str) -> list[str]:
+        """Return the base names of what is in a directory."""
+        return [name for name, _ in self.scan(path) if name not in {".", ".."}]
 
     def scan(self, path: str, most: float = math.inf) -> list[tuple[str, Attributes]]:
         """Return what a directory holds, or ``most`` entries or a few more of it.

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import errno
 import posixpath
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from storages.driver import Source
-from storages.sweeping import STALE, corrected
+from storages.temporaries import RENAMES, Aside, beside, corrected, sweep
 
-from .messages import NOTHING, Attributes, LostError, moment
+from .messages import NOTHING, Attributes, Refused, moment
 from .session import CREATE_NEW, Session
 
 SWEPT = 1000  # entries of a directory that are looked at for such files
-TEMPORARY = ".part"
-RENAMES = 3  # tries where a file that others delete is in the way
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,15 @@ class Upload:
         self._rights = rights
         self._overwrite = overwrite
         self._temporaries: list[str] = []
+        self._aside = Aside(path)
         self._written = NOTHING
         self._was_tried = False
+        self._is_published = False
 
     def write(self, session: Session) -> None:
         """Write the content to a new temporary file, and check its size there."""
-        for name in self._temporaries:
-            with suppress(OSError):
-                session.remove(name)
         self._source.seek(0)
-        self._temporaries.append(self._beside(f".{uuid.uuid4().hex}{TEMPORARY}"))
+        self._temporaries.append(beside(self._path, "part"))
         try:
             handle = self._create(session)
             owner = self._rights.owner(lambda: session.fstat(handle))
@@ -70,37 +66,39 @@ class Upload:
             self._check_size()
             if now := corrected(moment(self._written.modified)):
                 self._set_time(session, int(now.timestamp()))
-        except LostError:
-            raise
-        except BaseException as exc:
-            self._give_up(session, exc)
+        except OSError as exc:
+            self._check_room(session, exc)
             raise
 
     def publish(self, session: Session) -> None:
         """Rename the temporary file; a name that is taken raises FileExistsError."""
-        temporary = self._temporaries[-1]
-        # Where the reply was lost, the renaming may have been done.
-        if self._was_tried and _found(session, temporary) is None:
-            return
-        self._was_tried = True
-        try:
-            self._rename(session, temporary)
-        except LostError:
-            raise
-        except OSError:
-            with suppress(OSError):
-                session.remove(temporary)
-            raise
+        if not self._is_published:
+            temporary = self._temporaries[-1]
+            # Where the reply was lost, the renaming may have been done.
+            if not (self._was_tried and _found(session, temporary) is None):
+                self._was_tried = True
+                self._rename(session, temporary)
+            self._temporaries.pop()
+            self._is_published = True
+        self._aside.drop(session)
+
+    @property
+    def is_clean(self) -> bool:
+        """True if the save has left nothing on the server but its file."""
+        return not self._temporaries
+
+    def clean(self, session: Session) -> None:
+        """Remove what the save does not need any more, and undo what can be undone."""
+        self._aside.restore(session)
+        while self._temporaries:
+            with suppress(*session.refusals):
+                session.remove_file(self._temporaries[-1])
+            self._temporaries.pop()
 
     def sweep(self, session: Session) -> None:
-        """Remove what broken uploads left in the directory, of an age by the server's clock."""
-        oldest = (self._written.modified or 0) - STALE.total_seconds()
-        for name, attributes in session.scan(self.directory or ".", SWEPT):
-            if is_temporary(name) and (attributes.modified or 0) < oldest:
-                session.remove(self._beside(name))
-
-    def _beside(self, name: str) -> str:
-        return posixpath.join(self.directory, name)
+        """Remove what broken uploads left in the directory."""
+        listed = ((n, each.entry()) for n, each in session.scan(self.directory or ".", SWEPT))
+        sweep(session, self.directory, listed, moment(self._written.modified))
 
     def _create(self, session: Session) -> bytes:
         """Open the temporary file, with its directory made where it is missing."""
@@ -117,7 +115,7 @@ class Upload:
     def _make_directories(self, session: Session, path: str) -> None:
         mode = self._rights.dir_mode
         try:
-            session.make_directory(path, Attributes(mode=mode))
+            session.make_directory(path, mode)
         except FileNotFoundError:
             if (parent := posixpath.dirname(path)) in ("", path):
                 raise
@@ -150,29 +148,30 @@ class Upload:
             # Denied, or unknown to the server: the file itself is whole.
             pass
 
-    def _give_up(self, session: Session, exc: BaseException) -> None:
-        """Remove the temporary file; raise another error where the disk is known to be full."""
+    def _check_room(self, session: Session, exc: OSError) -> None:
+        """Raise another error where the disk is known to be full."""
         is_full = False
         with suppress(OSError):
-            is_vague = isinstance(exc, OSError) and exc.errno == errno.EIO
-            is_full = is_vague and session.is_full(self.directory or ".")
-            session.remove(self._temporaries[-1])
+            is_full = exc.errno == errno.EIO and session.is_full(self.directory or ".")
         if is_full:
             raise OSError(errno.ENOSPC, "The server's disk is full: make room on it") from exc
 
     def _rename(self, session: Session, temporary: str) -> None:
-        rename = session.replace if self._overwrite else session.rename
         for _ in range(RENAMES - 1):
             try:
-                rename(temporary, self._path)
-            except OSError as exc:
-                if exc.errno != errno.EIO:
-                    raise
+                self._rename_once(session, temporary)
+            except Refused as exc:
+                # What stood in the way is gone by now, unless this raises.
                 self._check_taken(session, exc)
-                # What stood in the way is gone by now.
             else:
                 return
-        rename(temporary, self._path)
+        self._rename_once(session, temporary)
+
+    def _rename_once(self, session: Session, temporary: str) -> None:
+        if not self._overwrite:
+            session.move(temporary, self._path)
+        elif not session.replace(temporary, self._path):
+            self._aside.replace(session, temporary)
 
     def _check_taken(self, session: Session, exc: OSError) -> None:
         """Raise what a failed renaming means where something has the name."""
@@ -182,11 +181,6 @@ class Upload:
             raise FileExistsError(errno.EEXIST, "The name is taken") from exc
         if found is not None and found.is_directory:
             raise IsADirectoryError(errno.EISDIR, "Is a directory") from exc
-
-
-def is_temporary(name: str) -> bool:
-    """Tell whether a name in a directory is that of an upload under way, or of a broken one."""
-    return name.startswith(".") and name.endswith(TEMPORARY) and len(name) == 33 + len(TEMPORARY)
 
 
 def _found(session: Session, path: str) -> Attributes | None:

@@ -547,8 +547,8 @@ def test_dos_listings_are_read() -> None:
 
 
 def test_uploads_under_way_and_locks_are_not_listed(storage: FTPStorage, raw: FTPDirectory) -> None:
-    raw.put(f".{32 * 'a'}.part", b"half")
-    raw.put(f".{32 * 'a'}.lock/x", b"")
+    raw.put(f".storages-{32 * 'a'}.part", b"half")
+    raw.put(f".storages-{32 * 'a'}.lock/x", b"")
     raw.put(".other.part", b"")
     assert storage.listdir("") == ([], [".other.part"])
 
@@ -556,8 +556,8 @@ def test_uploads_under_way_and_locks_are_not_listed(storage: FTPStorage, raw: FT
 def test_what_a_broken_upload_left_goes_with_the_next_save(
     storage: FTPStorage, raw: FTPDirectory
 ) -> None:
-    part, lock = f"new/.{32 * '0'}.part", f"new/.{32 * '0'}.lock"
-    fresh = f"new/.{32 * '1'}.part"
+    part, lock = f"new/.storages-{32 * '0'}.part", f"new/.storages-{32 * '0'}.lock"
+    fresh = f"new/.storages-{32 * '1'}.part"
     raw.put(part, b"half a fi")
     raw.put(f"{lock}/x", b"")
     (raw.path / lock / "x").unlink()
@@ -568,6 +568,27 @@ def test_what_a_broken_upload_left_goes_with_the_next_save(
     save(storage, "new/a.bin")
     assert sorted(raw.names()) == [fresh, "new/a.bin", "new/old.part"]
     assert not (raw.path / lock).exists()
+
+
+def test_file_that_a_killed_client_put_aside_goes_back_to_its_name(
+    storage: FTPStorage, raw: FTPDirectory
+) -> None:
+    aside = f"new/.storages-{'0' * 32}.old"
+    raw.put(f"{aside}/film.bin", b"the only copy")
+    os.utime(raw.path / aside / "film.bin", (0, 0))
+    save(storage, "new/a.bin")
+    assert read(storage, "new/film.bin") == b"the only copy"
+    assert not (raw.path / aside).exists()
+
+
+def test_file_put_aside_for_a_save_under_way_stays(storage: FTPStorage, raw: FTPDirectory) -> None:
+    aside = f"new/.storages-{'0' * 32}.old"
+    raw.put("new/film.bin", b"new")
+    raw.put(f"{aside}/film.bin", b"old")
+    save(storage, "new/a.bin")
+    assert raw.get("new/film.bin") == b"new"
+    assert raw.get(f"{aside}/film.bin") == b"old"
+    assert sorted(storage.listdir("new")[1]) == ["a.bin", "film.bin"]
 
 
 @pytest.mark.parametrize("clock", [-5 * 3600, 40, 3 * 86_400])

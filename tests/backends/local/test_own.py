@@ -33,8 +33,8 @@ from tests.crash import in_child
 
 BACKENDS = [OverwriteStorage, ImageStorage, SymlinkOrCopyStorage]
 DAY = 24 * 3600  # seconds
-STALE = f".{'0' * 32}.saving"
-FRESH = f".{'1' * 32}.saving"
+STALE = f".storages-{'0' * 32}.part"
+FRESH = f".storages-{'1' * 32}.part"
 
 
 @pytest.fixture(params=BACKENDS)
@@ -165,7 +165,7 @@ def test_names_of_temporary_files_are_refused(storage, tmp_path, name):
 
 def test_save_sweeps_stale_temporary_files_of_its_directory_alone(storage, tmp_path):
     (tmp_path / "directory").mkdir()
-    stale = [STALE, ".own", "own.saving", f".{'g' * 32}.saving", f"directory/{STALE}"]
+    stale = [STALE, ".own", "own.part", f".storages-{'g' * 32}.part", f"directory/{STALE}"]
     for name in (*stale, FRESH):
         (tmp_path / name).write_bytes(b"")
     for name in stale:

@@ -215,7 +215,7 @@ def test_restarted_server_costs_no_call(server: SSHServer, root: str) -> None:
 def test_what_a_broken_upload_left_goes_with_the_next_save(
     storage: SFTPStorage, raw: RawDirectory
 ) -> None:
-    stale, fresh = f"new/.{'0' * 32}.part", f"new/.{'1' * 32}.part"
+    stale, fresh = f"new/.storages-{'0' * 32}.part", f"new/.storages-{'1' * 32}.part"
     raw.put(stale, b"half a fi")
     os.utime(raw.path / stale, (0, 0))
     raw.put(fresh, b"still growing")
@@ -224,6 +224,27 @@ def test_what_a_broken_upload_left_goes_with_the_next_save(
     save(storage, "new/a.bin")
     assert raw.names() == ["before.bin", fresh, "new/a.bin", "new/old.part"]
     assert storage.listdir("new") == ([], ["a.bin", "old.part"])
+
+
+def test_file_that_a_killed_client_put_aside_goes_back_to_its_name(
+    storage: SFTPStorage, raw: RawDirectory
+) -> None:
+    aside = f"new/.storages-{'0' * 32}.old"
+    raw.put(f"{aside}/film.bin", b"the only copy")
+    os.utime(raw.path / aside / "film.bin", (0, 0))
+    save(storage, "new/a.bin")
+    assert read(storage, "new/film.bin") == b"the only copy"
+    assert not (raw.path / aside).exists()
+
+
+def test_file_put_aside_for_a_save_under_way_stays(storage: SFTPStorage, raw: RawDirectory) -> None:
+    aside = f"new/.storages-{'0' * 32}.old"
+    raw.put("new/film.bin", b"new")
+    raw.put(f"{aside}/film.bin", b"old")
+    save(storage, "new/a.bin")
+    assert raw.get("new/film.bin") == b"new"
+    assert raw.get(f"{aside}/film.bin") == b"old"
+    assert sorted(storage.listdir("new")[1]) == ["a.bin", "film.bin"]
 
 
 @pytest.fixture

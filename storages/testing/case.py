@@ -104,6 +104,8 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
     has_urls: ClassVar[bool] = True
     #: True where `fetch` gets what a URL names.
     urls_are_served: ClassVar[bool] = False
+    #: True where the service keeps the time, False where the method raises NotImplementedError.
+    has_modified_time: ClassVar[bool] = True
     #: The values of ``file_overwrite`` that the backend has.
     modes: ClassVar[tuple[bool, ...]] = (True, False)
     #: Bytes from which the backend stores a file in parts; any large size where it never does.

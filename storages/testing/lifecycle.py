@@ -107,6 +107,8 @@ class LifeCycleContract(ContractCase):
         self.drop_connections()
         self.raw().put("a.txt", b"content")
         for name, call in CALLS.items():
+            if name == "get_modified_time" and not self.has_modified_time:
+                continue
             with self.subTest(call=name):
                 self.storage.exists("a.txt")
                 self.drop_connections()

@@ -23,7 +23,7 @@ class LookupContract(ContractCase):
 
     #: What the service rounds times to.
     time_precision: ClassVar[timedelta] = timedelta(seconds=1)
-    #: True where the service keeps the time, False where the method raises NotImplementedError.
+    #: As `has_modified_time`.
     has_created_time: ClassVar[bool] = True
     has_accessed_time: ClassVar[bool] = True
 
@@ -156,18 +156,21 @@ class LookupContract(ContractCase):
 
     @item(85)
     def test_modified_time_is_aware_and_in_utc_with_use_tz(self) -> None:
+        self.need_modified_time()
         with override_settings(USE_TZ=True):
             moment = self.assert_about_now(self.storage.get_modified_time)
         self.assertEqual(moment.utcoffset(), timedelta(0))
 
     @item(85)
     def test_modified_time_is_naive_and_local_without_use_tz(self) -> None:
+        self.need_modified_time()
         with override_settings(USE_TZ=False):
             moment = self.assert_about_now(self.storage.get_modified_time)
         self.assertTrue(timezone.is_naive(moment))
 
     @item("85b")
     def test_modified_time_is_newer_after_overwriting(self) -> None:
+        self.need_modified_time()
         if True not in self.modes:
             raise Impossible("it never overwrites")
         self.save("a.txt", b"before")
@@ -179,12 +182,14 @@ class LookupContract(ContractCase):
 
     @item(86)
     def test_time_zone_of_the_process_may_differ_from_the_setting(self) -> None:
+        self.need_modified_time()
         for zone in ("Asia/Tokyo", "America/St_Johns"):
             with self.subTest(zone=zone), process_zone(zone):
                 self.assert_right_in_both_modes(self.storage.get_modified_time)
 
     @item(86)
     def test_times_are_right_on_both_sides_of_a_change_of_the_clock(self) -> None:
+        self.need_modified_time()
         for zone in zones_about_a_change(datetime.now(UTC)):
             with self.subTest(zone=zone), process_zone(zone):
                 self.assert_right_in_both_modes(self.storage.get_modified_time)
@@ -210,6 +215,12 @@ class LookupContract(ContractCase):
                 read("missing.txt")
 
     # -- checks -----------------------------------------------------------------------------------
+
+    def need_modified_time(self) -> None:
+        """Declare a test impossible where the service keeps no modified time, and says so."""
+        if not self.has_modified_time:
+            self.assert_time_as_declared(False, self.storage.get_modified_time)
+            raise Impossible("the service keeps no modified time")
 
     def assert_about_now(self, read: Callable[[str], datetime]) -> datetime:
         """Save a file; fail unless a time of it lies between before and after, both included."""

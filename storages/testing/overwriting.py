@@ -165,6 +165,8 @@ class OverwriteContract(ContractCase):
 
     @item(24)
     def test_time_is_not_older_after_overwriting(self) -> None:
+        if not self.has_modified_time:
+            raise Impossible("the service keeps no modified time")
         self.save("file", b"first")
         before = self.storage.get_modified_time("file")
         self.save("file", b"second")

@@ -1,7 +1,7 @@
 """Two directives whose tables come from the project itself, so that they cannot go stale.
 
 ``storage-options`` shows the options a storage class declares, ``contract-matrix`` what the last
-recorded test run found in ``contract-matrix.txt``.
+recorded test run found.
 """
 
 from __future__ import annotations

@@ -1,0 +1,5 @@
+SECRET_KEY = "for tests alone"
+INSTALLED_APPS = ["django.contrib.staticfiles", "storages"]
+STATIC_URL = "static/"
+USE_TZ = True
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}

@@ -7,6 +7,8 @@ import os
 import re
 import socket
 import ssl
+import time
+from typing import Any
 
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
@@ -15,6 +17,9 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 CONNECTIONS = 50  # kept open to one host; more threads open further ones for one request each
+PATIENCE = 30.0  # seconds of waiting after which what came is counted
+SLOWEST = 1024  # bytes a second below which an answer is given up
+PIECE = 256 * 1024  # bytes
 
 #: What sending a request or reading an answer may raise, apart from OSErrors.
 TRANSPORT_ERRORS: tuple[type[Exception], ...] = (RequestException, HTTPError)
@@ -23,11 +28,11 @@ TRANSPORT_ERRORS: tuple[type[Exception], ...] = (RequestException, HTTPError)
 def new_session(*, verify: bool | str = True) -> Session:
     """Return a session for one server's requests; threads may share it.
 
-    It uses the proxies of the environment. An entry of ``~/.netrc`` does not replace the
-    credentials of a request, and no request is sent twice. ``verify`` is as in requests: a path
-    names a file of authorities.
+    ``verify`` is as in requests: a path names a file of authorities. The session uses the proxies
+    of the environment, and its authorities where ``verify`` is True. An entry of ``~/.netrc`` does
+    not replace the credentials of a request, and no request is sent twice.
     """
-    session = Session()
+    session = _Session()
     # Without an `auth`, requests looks into ~/.netrc and overwrites the header that is there.
     session.auth = _as_it_is
     session.verify = verify
@@ -37,32 +42,85 @@ def new_session(*, verify: bool | str = True) -> Session:
     return session
 
 
+class _Session(Session):
+    # Requests lets REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE win over what a session was given.
+    def merge_environment_settings(self, *args: Any, **options: Any) -> Any:
+        merged = super().merge_environment_settings(*args, **options)
+        return merged if self.verify is True else {**merged, "verify": self.verify}
+
+
 def _as_it_is(request: PreparedRequest) -> PreparedRequest:
     return request
+
+
+class _Received:
+    """The bytes of an answer as they come, none decoded.
+
+    Raises OSError where the connection breaks, or brings less than a KiB a second.
+    """
+
+    def __init__(self, response: Response, patience: float) -> None:
+        self._raw = response.raw
+        self._patience = patience
+        self._waited = 0.0
+        self._count = 0
+
+    def read(self, size: int) -> bytes:
+        """Return ``size`` bytes, fewer only at the end of the answer."""
+        pieces = []
+        while size and (piece := self._next(size)):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def _next(self, size: int) -> bytes:
+        # A limit for the whole would be wrong for large files, one for each read lets a server
+        # that sends a byte a second go on for days.
+        begun = time.monotonic()
+        try:
+            data: bytes = self._raw.read1(size, decode_content=False)
+        except (HTTPError, OSError) as exc:
+            raise OSError(*explain_transport(exc, "The server")) from exc
+        self._waited += time.monotonic() - begun
+        self._count += len(data)
+        if self._waited > self._patience:
+            if self._count < self._waited * SLOWEST:
+                raise TimeoutError(errno.ETIMEDOUT, "The server sends too slowly")
+            self._waited, self._count = 0.0, 0
+        return data
+
+
+def content_of(response: Response, *, patience: float = PATIENCE) -> bytes:
+    """Return the whole body of an answer that fits into memory, as it was sent."""
+    received = _Received(response, patience)
+    return b"".join(iter(lambda: received.read(PIECE), b""))
 
 
 class Body:
     """The stream of an answer's body, as it was sent: ``size`` bytes after ``skip`` others.
 
-    Raises ConnectionError where the body ends early, TimeoutError where it stalls, and OSError
-    (ESTALE) where it is longer.
+    Raises ConnectionError where the body ends early, TimeoutError where it stalls or trickles for
+    ``patience`` seconds, and OSError (ESTALE) where it is longer.
     """
 
-    def __init__(self, response: Response, size: int, *, skip: int = 0) -> None:
+    def __init__(
+        self, response: Response, size: int, *, skip: int = 0, patience: float = PATIENCE
+    ) -> None:
         self._response = response
+        self._received = _Received(response, patience)
         self._left = size
         self._skip = skip
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
         while self._skip:
-            self._skip -= len(self._next(min(self._skip, 1 << 20)))
+            self._skip -= len(self._next(min(self._skip, PIECE)))
         if not self._left:
             return b""
         data = self._next(min(size, self._left))
         self._left -= len(data)
         # To read past the end also gives the connection back.
-        if not self._left and self._raw(1):
+        if not self._left and self._received.read(1):
             raise OSError(errno.ESTALE, "The file grew while it was read")
         return data
 
@@ -71,19 +129,12 @@ class Body:
         self._response.close()
 
     def _next(self, size: int) -> bytes:
-        if data := self._raw(size):
+        if data := self._received.read(size):
             return data
         raise ConnectionAbortedError(errno.ECONNABORTED, "The content ended early")
 
-    def _raw(self, size: int) -> bytes:
-        try:
-            data: bytes = self._response.raw.read(size, decode_content=False)
-        except (HTTPError, OSError) as exc:
-            raise OSError(*explain_transport(exc, "The server")) from exc
-        return data
 
-
-def ranged_body(response: Response, start: int, total: int) -> Body:
+def ranged_body(response: Response, start: int, total: int, *, patience: float = PATIENCE) -> Body:
     """Return the stream of the answer to a request for bytes ``start`` to the end of ``total``.
 
     An answer of 200 holds the whole content, whose first bytes are skipped. Raises OSError
@@ -104,7 +155,7 @@ def ranged_body(response: Response, start: int, total: int) -> Body:
     if parts is not None and (parts[1], parts[3].replace("*", str(total))) != expected:
         response.close()
         raise OSError(errno.ESTALE, "The file was replaced while it was read")
-    return Body(response, total - start, skip=skip)
+    return Body(response, total - start, skip=skip, patience=patience)
 
 
 def explain_transport(exc: BaseException, server: str) -> tuple[int, str]:
@@ -118,14 +169,15 @@ def explain_transport(exc: BaseException, server: str) -> tuple[int, str]:
             return errno.EPROTO, f"{server}'s certificate is refused: {each.verify_message}"
         if isinstance(each, socket.gaierror):
             return errno.EHOSTUNREACH, f"{server} is not found: its host name is not known"
-        if isinstance(each, (Timeout, Urllib3Timeout, TimeoutError)):
-            return errno.ETIMEDOUT, f"{server} did not answer in time"
     for each in causes:
         if isinstance(each, ssl.SSLError):
             return errno.EPROTO, f"TLS failed: {each.reason}"
         code = getattr(each, "errno", None)
         if isinstance(each, OSError) and isinstance(code, int):
             return code, f"{os.strerror(code)}: {server} cannot be reached"
+    # Last, since urllib3 calls whatever hinders a connection a timeout.
+    if any(isinstance(each, (Timeout, Urllib3Timeout, TimeoutError)) for each in causes):
+        return errno.ETIMEDOUT, f"{server} did not answer in time"
     return errno.ECONNRESET, f"{server} closed the connection"
 
 

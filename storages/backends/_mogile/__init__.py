@@ -1,0 +1,1 @@
+"""What `storages.backends.mogile` is made of."""

@@ -1,0 +1,243 @@
+"""Files in a MogileFS cluster: names from its trackers, bytes from its storage nodes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import posixpath
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+from django.core.cache import cache
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from django.core.files.storage import storages as configured
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_safe
+
+from storages.base import Name
+from storages.clients import SharedClients
+from storages.driver import Entry, Source
+from storages.driver import Listed as ListedName
+from storages.options import derived
+from storages.pool import Pool, shared
+from storages.temporaries import is_due, is_temporary, refused
+from storages.utils import RefusedName, guess_content_type, sdk_missing, shown
+
+try:
+    from pymogilefs.exceptions import MogilefsError
+    from requests import Session
+except ImportError as exc:
+    raise sdk_missing("mogile", exc) from exc
+
+from storages.http import TRANSPORT_ERRORS, explain_transport, new_session
+
+from ._mogile.connector import Connector, Tracker
+from ._mogile.downloads import Copies, Download, described, locate, open_copy
+from ._mogile.errors import explain
+from ._mogile.listings import Listed, keys
+from ._mogile.options import MogileFSOptions
+from ._mogile.session import Cluster
+from ._mogile.uploads import Upload, sweep, temporary_key
+from ._mogile.urls import is_among
+
+IDLE_TIMEOUT = 60.0  # seconds until a connection to a tracker that nobody uses is closed
+LONGEST_KEY = 255  # bytes; a tracker's database may cut off what is longer
+_LOOKS = 3  # at a file whose copies vanish while it is opened, because it was replaced
+
+#: Media types that the view names, and shows in the browser; none of them can hold a script.
+_SHOWN_TYPES = frozenset({"image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"})
+
+_sessions: SharedClients[Session] = SharedClients()
+
+
+class MogileFSStorage(MogileFSOptions):
+    """Keeps files in one domain of a MogileFS cluster.
+
+    A subclass may set `mogile_class`, on which the number of copies depends.
+    """
+
+    sdk_errors = (MogilefsError, *TRANSPORT_ERRORS)
+
+    # -- connections ------------------------------------------------------------------------------
+
+    @derived
+    def _pool(self) -> Pool[Tracker]:
+        return shared(
+            Connector(tuple(self.trackers), self.timeout),
+            limit=self.max_connections,
+            idle_timeout=IDLE_TIMEOUT,
+            wait_timeout=self.timeout,
+        )
+
+    @property
+    def _cluster(self) -> Cluster:
+        hosts = None if self.node_hosts is None else tuple(self.node_hosts)
+        http = _sessions.get("nodes", new_session)
+        return Cluster(self._pool, http, self.domain, hosts, self.timeout)
+
+    def close(self) -> None:
+        """Close idle connections of this storage and of those with equal options."""
+        self._pool.close()
+        _sessions.get("nodes", new_session).close()
+
+    def key(self, name: Name, *, root: bool = False) -> str:
+        """Return the key of a name; raises RefusedName for one too long, or a temporary one."""
+        key = refused(super().key(name, root=root))
+        if len(key.encode()) > LONGEST_KEY:
+            raise RefusedName(
+                f"The name {shown(name)} makes a key of more than {LONGEST_KEY} bytes: shorten it."
+            )
+        return key
+
+    def _explain(self, exc: Exception) -> tuple[int, str]:
+        if isinstance(exc, MogilefsError):
+            return explain(exc)
+        if isinstance(exc, TRANSPORT_ERRORS) and not isinstance(exc, OSError):
+            return explain_transport(exc, "A storage node")
+        return super()._explain(exc)
+
+    def places(self, name: Name) -> tuple[list[str], int]:
+        """Return the URLs of a file's copies on storage nodes, the best first, and its size.
+
+        They are remembered for ``cache_timeout`` seconds, in Django's cache.
+        """
+        key = self.key(name)
+        place = repr((tuple(self.trackers), self.domain, key))
+        remembered = f"storages.mogile.{hashlib.sha256(place.encode()).hexdigest()}"
+        found: tuple[list[str], int] | None = cache.get(remembered) if self.cache_timeout else None
+        if found is None:
+            with self._errors(str(name)):
+                copies = locate(self._cluster, key)
+            found = copies.urls, copies.size
+            if self.cache_timeout:
+                cache.set(remembered, found, self.cache_timeout)
+        return found
+
+    # -- primitives -------------------------------------------------------------------------------
+
+    def _stat(self, key: str) -> Entry:
+        cluster = self._cluster
+        try:
+            return described(cluster.ask("file_info", key=key))
+        except MogilefsError as exc:
+            if exc.code != "unknown_key" or not any(keys(cluster, f"{key}/")):
+                raise
+        return Entry(0, is_directory=True)
+
+    def _open_stream(self, key: str) -> tuple[Entry, Download | None]:
+        cluster = self._cluster
+        for _ in range(_LOOKS - 1):
+            copies = locate(cluster, key)
+            with suppress(OSError):
+                return copies, open_copy(cluster, copies, 0) if copies.size else None
+        copies = locate(cluster, key)
+        return copies, open_copy(cluster, copies, 0)
+
+    def _read(self, key: str, start: int, entry: Entry) -> Download:
+        cluster = self._cluster
+        if isinstance(entry, Copies) and entry.urls:
+            with suppress(OSError):
+                return open_copy(cluster, entry, start)
+        now = locate(cluster, key)
+        if now.etag != entry.etag:
+            raise OSError(errno.ESTALE, "The file was replaced while it was read")
+        return open_copy(cluster, now, start)
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        cluster = self._cluster
+        temporary = None if overwrite else temporary_key()
+        upload = Upload(cluster, source, self.mogile_class)
+        try:
+            upload.send(temporary or key)
+            self._require_unchanged(key, expected)
+            upload.publish(key, temporary)
+        except BaseException:
+            upload.discard(temporary)
+            raise
+        if temporary is not None and is_due((tuple(self.trackers), self.domain)):
+            with suppress(OSError, MogilefsError):
+                sweep(cluster)
+
+    def _remove(self, key: str) -> None:
+        self._cluster.ask("delete", key=key)
+
+    def _list(self, key: str) -> Iterator[ListedName]:
+        for name, entry in self._walk(key):
+            first, slash, _ = name.partition("/")
+            yield first, Entry(0, is_directory=True) if slash else entry
+
+    def _walk(self, key: str) -> Iterator[tuple[str, Entry]]:
+        prefix = f"{key}/" if key else ""
+        for each in keys(self._cluster, prefix):
+            if not is_temporary(posixpath.basename(each)):
+                yield each.removeprefix(prefix), Listed(partial(self._size, each))
+
+    def _size(self, key: str) -> int:
+        return self._stat(key).size
+
+
+@require_safe
+def serve_mogilefs_file(
+    request: HttpRequest, key: str, storage: str | MogileFSStorage | None = None
+) -> HttpResponseBase:
+    """Serve a file, or let the proxy before Django do it as the options say.
+
+    ``storage`` is one, or an alias of ``STORAGES``; without it that is the default storage if it is
+    on MogileFS, else one that the settings describe. It asks nobody whether the file may be seen:
+    wrap it in what does.
+    """
+    store = _chosen(storage)
+    try:
+        response = _handed_over(store, request, key) or _streamed(store, request, key)
+    except (FileNotFoundError, IsADirectoryError, SuspiciousOperation) as exc:
+        raise Http404("There is no such file.") from exc
+    kind = guess_content_type(key)
+    is_shown = kind in _SHOWN_TYPES
+    name = key.replace("\\", "/").rpartition("/")[2]
+    response.headers["Content-Type"] = kind if is_shown else "application/octet-stream"
+    response.headers["Content-Disposition"] = str(content_disposition_header(not is_shown, name))
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response.headers.setdefault("Cache-Control", "private")
+    return response
+
+
+def _chosen(storage: str | MogileFSStorage | None) -> MogileFSStorage:
+    if isinstance(storage, MogileFSStorage):
+        return storage
+    found = configured[storage or "default"]
+    if isinstance(found, MogileFSStorage):
+        return found
+    if storage is None:
+        return MogileFSStorage()
+    raise ImproperlyConfigured(f"The storage {storage!r} is not on MogileFS.")
+
+
+def _handed_over(store: MogileFSStorage, request: HttpRequest, key: str) -> HttpResponse | None:
+    """Return an answer that tells a proxy of ours where the file is, or None."""
+    peer = request.META.get("REMOTE_ADDR") or ""
+    is_wanted = store.serve_with_perlbal or store.accel_redirect
+    # A socket of this machine has no address.
+    if not is_wanted or (peer and not is_among(peer, store.proxy_hosts)):
+        return None
+    urls, size = store.places(key)
+    if not urls:
+        return None
+    response = HttpResponse()
+    if store.serve_with_perlbal:
+        response.headers["X-REPROXY-URL"] = " ".join(urls)
+        response.headers["X-REPROXY-EXPECTED-SIZE"] = str(size)
+    else:
+        place = f"{store.accel_redirect}".rstrip("/")
+        response.headers["X-Accel-Redirect"] = f"{place}/{urls[0].removeprefix('http://')}"
+    return response
+
+
+def _streamed(store: MogileFSStorage, request: HttpRequest, key: str) -> HttpResponseBase:
+    if request.method == "HEAD":
+        return HttpResponse(headers={"Content-Length": str(store.size(key))})
+    return FileResponse(store.open(key))

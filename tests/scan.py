@@ -26,6 +26,8 @@ from typing import Any
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
+from storages.backends.ftp import FTPStorage
+from storages.backends.sftpstorage import SFTPStorage
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.ftp import FTPServer
 from tests.servers.openssh import OpenSSH
@@ -149,7 +151,9 @@ def scan(line: Line, operation: str, every: int = 1, first: int = 1) -> Outcome:
         run = _run(partial(OPERATIONS[operation][0], line.storage))
         was_hit = pieces.count >= position
         line.arm(0)
-        outcome.problems += [f"{operation} at {position}: {p}" for p in _problems(line, operation, run)]
+        outcome.problems += [
+            f"{operation} at {position}: {p}" for p in _problems(line, operation, run)
+        ]
         if not run.has_ended:
             break
         outcome.failures += run.error is not None
@@ -215,8 +219,6 @@ def _shown(content: bytes | None) -> str:
 @contextmanager
 def sftp(server: SSHServer) -> Iterator[Line]:
     """Put a proxy before an SSH server."""
-    from storages.backends.sftpstorage import SFTPStorage
-
     with server, Proxy(*server.address) as proxy:
         (server.root / "scan").mkdir()
         storage = SFTPStorage(
@@ -232,8 +234,6 @@ def sftp(server: SSHServer) -> Iterator[Line]:
 @contextmanager
 def ftp(server: FTPServer) -> Iterator[Line]:
     """Put proxies before an FTP server, one for each port that a data connection may use."""
-    from storages.backends.ftp import FTPStorage
-
     first = free_port_block(range(DATA_PORTS))
     server.data_ports = first, first + DATA_PORTS - 1
     with ExitStack() as stack:

@@ -196,7 +196,7 @@ class NameContract(OddNames):
         # A later save looks for what others left unfinished, and these look long abandoned.
         plain = ".Holiday-film-2026-part-one-final.part", f".{'0' * 32}.part", ".storages-x.part"
         ours = [f".storages-{'0' * 32}.{kind}" for kind in ("part", "lock", "old")]
-        for name in (*plain, *ours, f"{ours[0]}/a.txt"):
+        for name in (*plain, *ours, f".storages-{'1' * 32}.part/a.txt"):
             with self.subTest(name=name):
                 self.assert_kept_or_refused(posixpath.join("66b", name), is_plain=name in plain)
 

@@ -49,9 +49,9 @@ def test_no_six_lines_stand_twice_in_the_package() -> None:
 
 #: Each row may import what stands in the rows before it, and modules of its own package.
 ORDER = [
-    {"utils", "spool"},
-    {"contents", "options", "driver", "http", "clients", "pool", "staticfiles"},
-    {"configured", "files", "temporaries"},
+    {"utils"},
+    {"options", "driver", "http", "clients", "pool", "staticfiles"},
+    {"configured", "files", "parts", "temporaries"},
     {"base", "aliases"},
     {"local"},
     {"backends"},

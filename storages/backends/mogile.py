@@ -128,22 +128,18 @@ class MogileFSStorage(MogileFSOptions):
 
     def _open_stream(self, key: str) -> tuple[Entry, Download | None]:
         cluster = self._cluster
-        copies = locate(cluster, key)
-        for _ in range(_LOOKS):
-            try:
+        for _ in range(_LOOKS - 1):
+            copies = locate(cluster, key)
+            with suppress(OSError):
                 return copies, open_copy(cluster, copies, 0) if copies.size else None
-            except OSError:
-                before, copies = copies, locate(cluster, key)
-                if copies.etag == before.etag:
-                    raise
-        raise OSError(errno.ESTALE, "The file was replaced again and again while it was opened")
+        copies = locate(cluster, key)
+        return copies, open_copy(cluster, copies, 0)
 
     def _read(self, key: str, start: int, entry: Entry) -> Download:
         cluster = self._cluster
-        known = entry if isinstance(entry, Copies) else None
-        if known is not None:
+        if isinstance(entry, Copies) and entry.urls:
             with suppress(OSError):
-                return open_copy(cluster, known, start)
+                return open_copy(cluster, entry, start)
         now = locate(cluster, key)
         if now.etag != entry.etag:
             raise OSError(errno.ESTALE, "The file was replaced while it was read")

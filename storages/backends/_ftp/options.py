@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from storages.base import BaseStorage, told
+from storages.base import BaseStorage
 from storages.options import derived, option, positional
 from storages.utils import is_loopback
 
@@ -51,7 +51,6 @@ class FTPOptions(BaseStorage):
         "MEDIA_URL",
         default=None,
         kw_only=False,
-        read=told,
         doc="URL under which a web server serves the same files.",
     )
     encoding: str | None = option(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from paramiko import PKey, SSHClient, SSHException
 from paramiko.pkey import UnknownKeyType
 
-from storages.base import BaseStorage, told
+from storages.base import BaseStorage
 from storages.options import UNSET, option, positional
 
 from .login import port_of, times_of
@@ -144,7 +144,6 @@ class SFTPOptions(BaseStorage):
         "SFTP_BASE_URL",
         "MEDIA_URL",
         kw_only=False,
-        read=told,
         doc="URL under which the files are served.",
     )
     host_key_policy: Literal["reject", "warn", "auto"] = option(

@@ -1,1 +1,0 @@
-"""What the Dropbox backend is made of."""

@@ -19,7 +19,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
 from .case import ContractCase, Impossible, NotTried, item
-from .parallel import in_threads
+from .parallel import in_threads, own_connections
 
 THREADS: Final = 16
 ROUNDS: Final = 5  # of six operations each, in every thread, child or task
@@ -183,7 +183,7 @@ class LifeCycleContract(ContractCase):
 
     async def tasks(self, *, thread_sensitive: bool) -> None:
         """Work in many tasks at once."""
-        work = sync_to_async(self.work, thread_sensitive=thread_sensitive)
+        work = sync_to_async(own_connections()(self.work), thread_sensitive=thread_sensitive)
         await asyncio.gather(*(work(f"task {index}") for index in range(TASKS)))
 
 
@@ -224,7 +224,8 @@ def error_of(call: Callable[[], object]) -> BaseException | None:
 
     def run() -> None:
         try:
-            call()
+            with own_connections():
+                call()
         except Exception as exc:  # noqa: BLE001 - the test tells which are right
             errors.append(exc)
         else:

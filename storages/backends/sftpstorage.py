@@ -63,10 +63,6 @@ class SFTPStorage(SFTPOptions):
             wait_timeout=self.timeout,
         )
 
-    def close(self) -> None:
-        """Close the connections of this storage and of those with equal options."""
-        self._pool.close()
-
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the path of a name, from the root or from where a login starts."""
         key = refused(super().key(name, root=root))

@@ -93,6 +93,18 @@ class LifeCycleContract(ContractCase):
         self.assertEqual(wait_for(child), "")
         self.assertEqual(self.read("child.txt"), b"child")
 
+    @item("112c")
+    def test_file_open_across_a_fork_is_read_in_both_processes(self) -> None:
+        if not hasattr(os, "fork"):
+            raise Impossible("this system does not fork")
+        content = os.urandom(3 << 20)
+        self.save("a.bin", content)
+        with self.storage.open("a.bin") as file:
+            head = file.read(1000)
+            child = forked(lambda: self.assert_same(file.read(), content[1000:], "child"))
+            self.assertEqual(wait_for(child), "")
+            self.assert_same(head + file.read(), content, "parent")
+
     @item(116)
     def test_tasks_may_use_a_storage_in_any_thread(self) -> None:
         for sensitive in (True, False):

@@ -127,6 +127,7 @@ class Connector:
     def abandon(self, session: Session) -> None:
         """Close this process's descriptor alone."""
         _abandoned.append(session)
+        session.forsake()
         transport = session.channel.get_transport()
         transport.active = False  # type: ignore[attr-defined]
         transport.sock.close()

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from paramiko import PKey, SSHClient, SSHException
 from paramiko.pkey import UnknownKeyType
 
-from storages.base import BaseStorage
 from storages.options import UNSET, option, positional
+from storages.pooled import PooledStorage
 
 from .login import port_of, times_of
 
@@ -70,7 +70,7 @@ def _check_host_keys(lines: Sequence[str]) -> None:
         pinned(line)
 
 
-class SFTPOptions(BaseStorage):
+class SFTPOptions(PooledStorage):
     """The options of `SFTPStorage`."""
 
     host: str = positional(

@@ -61,6 +61,9 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     )
     max_size: int | None = option(doc="Bytes a saved file may have; more raises OSError (EFBIG).")
 
+    #: A smaller file is saved without asking first whether its name is free, where the service
+    #: itself refuses a taken one in `_write` and sending in vain costs less than asking.
+    unasked_size: ClassVar[int] = 0
     #: True if `save` may rename a file even when its name is free.
     renames: ClassVar[bool] = False
 
@@ -106,6 +109,9 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         if self.file_overwrite:
             return super().save(name, content, max_length)
         with self._rewindable(content) as again:
+            if self.unasked_size and again.size < self.unasked_size:
+                with suppress(FileExistsError):
+                    return self._save(get_available_overwrite_name(name, max_length), again)
             free = name
             for _ in range(NAME_ATTEMPTS - 1):
                 with suppress(FileExistsError):

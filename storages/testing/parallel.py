@@ -5,9 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -31,20 +30,13 @@ def in_threads(count: int, job: Callable[[int], Result]) -> list[Result]:
 
     def run(index: int) -> Result:
         start.wait()
-        with own_connections():
+        try:
             return job(index)
+        finally:
+            connections.close_all()
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
-
-
-@contextmanager
-def own_connections() -> Iterator[None]:
-    """Close the database connections of this thread after a block, as Django does at requests."""
-    try:
-        yield
-    finally:
-        connections.close_all()
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,6 @@ class Connector:
         self.abandon(connection)
 
     def abandon(self, connection: Files) -> None:
-        """Close the sockets."""
-        for each in (connection, connection.data):
-            if each is not None:
-                with suppress(OSError):
-                    each.close()
+        """Close the socket."""
+        with suppress(OSError):
+            connection.close()

@@ -1,1 +1,0 @@
-"""What the Azure backend is made of."""

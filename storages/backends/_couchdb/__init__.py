@@ -1,0 +1,1 @@
+"""What the CouchDB backend is made of."""

@@ -1,1 +1,0 @@
-"""What the database backend is made of."""

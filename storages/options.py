@@ -125,7 +125,7 @@ class Option:
 
     def overridden(self, value: Any) -> Option:
         """Return a copy that reads ``value``, what a subclass says, before the settings."""
-        copy = object.__new__(Option)
+        copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, override=value)
         return copy
 

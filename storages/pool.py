@@ -20,9 +20,11 @@ import time
 import weakref
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-MOST_SHARED = 64  # pools remembered, for sites that have a configuration per tenant
+from .clients import SharedClients
+
 RETRY_DELAYS = (0.0, 0.2, 0.8)  # seconds before another try of what lost its connection
 
 Connection = TypeVar("Connection", bound=Hashable)
@@ -62,7 +64,6 @@ class Pool(Generic[Connection]):
     _idle: list[tuple[Connection, float]]
     #: Whether a leased connection is still wanted when it comes back.
     _leased: dict[Connection, bool]
-    _timer: threading.Timer | None
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Pool(Generic[Connection]):
         self.connector = connector
         self.limits = (limit, idle_timeout, wait_timeout)
         self._forget()
-        _all.add(self)
+        _sweeper.add(self)
 
     @contextmanager
     def lease(self) -> Iterator[Connection]:
@@ -84,7 +85,13 @@ class Pool(Generic[Connection]):
         try:
             yield connection
         except BaseException as exc:
-            (self.give_back if self.connector.survives(exc) else self.drop)(connection)
+            if self.connector.survives(exc):
+                self.give_back(connection)
+            else:
+                self.drop(connection)
+            # What broke one, a network or a restarted server, broke those that were idle as well.
+            if isinstance(exc, (TimeoutError, *self.connector.lost)):
+                self._drop_idle()
             raise
         self.give_back(connection)
 
@@ -109,15 +116,25 @@ class Pool(Generic[Connection]):
             if self.connector.check(connection, time.monotonic() - since):
                 return connection
             self.drop(connection)
+            # The others were idle for longer, and to ask each would cost a wait each.
+            self._drop_idle()
         owner = os.getpid()
         try:
-            connection = self.connector.connect()
+            connection = self._connect()
         except BaseException:
             self._leave(owner)
             raise
         with self._changed:
             self._leased[connection] = True
         return connection
+
+    def _connect(self) -> Connection:
+        try:
+            return self.connector.connect()
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as exc:
+            # A file of this machine: a command, a certificate, a socket.
+            text = f"Connecting failed: {exc.strerror}" + (f": {exc.filename}" * bool(exc.filename))
+            raise OSError(errno.ECONNABORTED, text) from exc
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for the next taker."""
@@ -126,9 +143,10 @@ class Pool(Generic[Connection]):
             if wanted:
                 del self._leased[connection]
                 self._idle.append((connection, time.monotonic()))
-                self._watch()
                 self._changed.notify()
-        if not wanted:
+        if wanted:
+            _sweeper.expect(self.limits[1])
+        else:
             self.drop(connection)
 
     def drop(self, connection: Connection) -> None:
@@ -143,11 +161,12 @@ class Pool(Generic[Connection]):
     def close(self) -> None:
         """Close the idle connections now and leased ones when they come back."""
         with self._changed:
-            idle, self._idle = self._idle, []
             self._leased = dict.fromkeys(self._leased, False)
-            timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        with self._changed:
+            idle, self._idle = self._idle, []
         self._close(idle)
 
     def _reserve(self) -> tuple[Connection, float] | None:
@@ -179,24 +198,20 @@ class Pool(Generic[Connection]):
             self.connector.close(connection)
             self._leave(os.getpid())
 
-    def _watch(self) -> None:
-        """Close what is idle for too long, from a thread that ends when nothing is idle."""
-        if self._timer is None:
-            self._timer = threading.Timer(self.limits[1], self._sweep)
-            self._timer.daemon = True
-            # An interpreter that is about to end starts no thread, and closes every socket anyway.
-            with suppress(RuntimeError):
-                self._timer.start()
-
-    def _sweep(self) -> None:
-        oldest = time.monotonic() - self.limits[1]
+    def sweep(self) -> float | None:
+        """Close what is idle for too long; return the seconds until more is, None if nothing is."""
+        now, limit = time.monotonic(), self.limits[1]
         with self._changed:
-            expired = [each for each in self._idle if each[1] <= oldest]
-            self._idle = [each for each in self._idle if each[1] > oldest]
-            self._timer = None
-            if self._idle:
-                self._watch()
+            expired = [each for each in self._idle if each[1] <= now - limit]
+            self._idle = [each for each in self._idle if each[1] > now - limit]
+            oldest = min((since for _, since in self._idle), default=None)
         self._close(expired)
+        return None if oldest is None else max(oldest + limit - now, 0)
+
+    @property
+    def is_idle(self) -> bool:
+        """True if a connection waits for a taker."""
+        return bool(self._idle)
 
     def _forget(self) -> None:
         """Start with no connection, in a new process too, where a lock may be held for ever."""
@@ -204,41 +219,97 @@ class Pool(Generic[Connection]):
         self._idle = []
         self._leased = {}
         self._open = 0
-        self._timer = None
         self._owner = os.getpid()
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """Close the parent's connections in a child, without a word to the server."""
         inherited = [*self._leased, *(connection for connection, _ in self._idle)]
         self._forget()
         for connection in inherited:
             self.connector.abandon(connection)
 
 
-_all: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
-_shared: list[Pool[Any]] = []
-_lock = threading.Lock()
+class _Sweeper:
+    """Closes idle connections of all pools from one thread, which ends when none is idle."""
+
+    def __init__(self) -> None:
+        self.pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, in a forked child too, where the thread is not there."""
+        self._lock = threading.Lock()
+        self._earlier = threading.Event()
+        self._is_running = False
+        self._planned = 0.0
+
+    def add(self, pool: Pool[Any]) -> None:
+        """Watch a pool as long as it lives."""
+        with self._lock:
+            self.pools.add(pool)
+
+    def expect(self, seconds: float) -> None:
+        """Look at the pools at the latest in so many seconds."""
+        if self._is_running and time.monotonic() + seconds >= self._planned:
+            return
+        with self._lock:
+            if self._is_running:
+                self._earlier.set()
+                return
+            self._is_running = True
+            # An interpreter that is about to end starts no thread, and closes every socket anyway.
+            with suppress(RuntimeError):
+                threading.Thread(target=self._run, name="storages-pool", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._earlier.clear()
+            with self._lock:
+                pools = [*self.pools]
+            waits = [wait for pool in pools if (wait := pool.sweep()) is not None]
+            with self._lock:
+                # One may have become idle since, and relies on this thread.
+                if not waits and not any(pool.is_idle for pool in self.pools):
+                    self._is_running = False
+                    return
+                seconds = min(waits, default=0.0)
+                self._planned = time.monotonic() + seconds
+            self._earlier.wait(seconds)
+
+
+_sweeper = _Sweeper()
+_shared: SharedClients[Pool[Any]] = SharedClients(drop=Pool.close, outlive_forks=True)
+
+
+@dataclass(frozen=True)
+class _Configuration:
+    connector: Any
+    limits: tuple[int, float, float]
+
+    def __hash__(self) -> int:
+        # What is given to a connector may have no hash; there are few pools.
+        return hash(self.limits)
 
 
 def shared(
     connector: Connector[Connection], *, limit: int, idle_timeout: float, wait_timeout: float
 ) -> Pool[Connection]:
-    """Return this process's pool for an equal connector and equal limits, made at first use."""
+    """Return this process's pool for an equal connector and equal limits, made at first use.
+
+    A pool of which there are too many is closed, the one that was not used for longest.
+    """
     limits = (limit, idle_timeout, wait_timeout)
-    with _lock:
-        for pool in _shared:
-            if pool.limits == limits and pool.connector == connector:
-                return pool
-        pool = Pool(connector, limit=limit, idle_timeout=idle_timeout, wait_timeout=wait_timeout)
-        _shared.append(pool)
-        del _shared[:-MOST_SHARED]
-        return pool
+
+    def make() -> Pool[Connection]:
+        return Pool(connector, limit=limit, idle_timeout=idle_timeout, wait_timeout=wait_timeout)
+
+    return _shared.get(_Configuration(connector, limits), make)
 
 
 def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
-    for pool in list(_all):
-        pool._after_fork()  # noqa: SLF001
+    _sweeper.reset()
+    for pool in list(_sweeper.pools):
+        pool.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -262,3 +262,78 @@ def test_equal_connectors_share_a_pool() -> None:
     assert shared(Connector(1), **limits) is pool
     assert shared(Connector(2), **limits) is not pool
     assert shared(Connector(1), **limits | {"limit": 3}) is not pool
+
+
+def test_probing_costs_one_wait_however_many_are_idle(connector: Connector) -> None:
+    with a_pool(connector, limit=4) as pool:
+        for connection in [pool.take() for _ in range(4)]:
+            pool.give_back(connection)
+        connector.healthy = False
+        with pool.lease():
+            assert len(connector.idles) == 1
+        assert len(connector.closed) == 4
+
+
+@pytest.mark.parametrize("error", [TimeoutError, ConnectionError])
+def test_idle_connections_go_with_one_that_was_lost(
+    connector: Connector, error: type[Exception]
+) -> None:
+    with a_pool(connector, limit=4) as pool:
+        for connection in [pool.take() for _ in range(4)]:
+            pool.give_back(connection)
+        with pytest.raises(error), pool.lease():
+            raise error
+        assert len(connector.closed) == 4
+
+
+def test_file_missing_while_connecting_is_no_missing_file_of_the_server(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect() -> socket.socket:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/usr/bin/proxy-command")
+
+    monkeypatch.setattr(connector, "connect", connect)
+    pool = Pool(connector, limit=1, idle_timeout=60, wait_timeout=LIMIT)
+    for _ in range(2):
+        with pytest.raises(OSError, match="/usr/bin/proxy-command") as raised, pool.lease():
+            pass
+        assert not isinstance(raised.value, FileNotFoundError)
+
+
+def test_pool_that_was_not_used_for_longest_is_closed_when_there_are_too_many(
+    server: Numbers,
+) -> None:
+    def pool_of(number: int) -> tuple[Pool[Any], Connector]:
+        connector = Connector(server.server_address[1], idles=[])
+        return shared(connector, limit=100 + number, idle_timeout=60, wait_timeout=1), connector
+
+    first, _ = pool_of(0)
+    used, _ = pool_of(1)
+    for pool in (first, used):
+        with pool.lease():
+            pass
+    for number in range(2, 64):
+        pool_of(number)
+        assert pool_of(1)[0] is used
+    pool_of(64)
+    assert pool_of(1)[0] is used
+    assert not first.is_idle
+    assert pool_of(0)[0] is not first
+    used.close()
+
+
+def test_one_thread_sweeps_all_pools(server: Numbers) -> None:
+    connectors = [Connector(server.server_address[1]) for _ in range(20)]
+    pools = [
+        Pool(each, limit=1, idle_timeout=0.05 + 0.01 * number, wait_timeout=1)
+        for number, each in enumerate(connectors)
+    ]
+    before = threading.active_count()
+    for pool in reversed(pools):
+        with pool.lease():
+            pass
+    ours = [each for each in threading.enumerate() if each.name == "storages-pool"]
+    assert len(ours) <= 1
+    assert threading.active_count() <= before + 1 + 20  # the server's own threads
+    for connector in connectors:
+        assert connector.closing.wait(LIMIT)

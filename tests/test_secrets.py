@@ -36,6 +36,8 @@ CLOSED_PORT = 9  # discard, which nothing listens on
 
 #: Values for what else a backend needs to try to connect, by option.
 SURROUNDINGS: dict[str, Any] = {
+    "account_url": f"http://{CLOSED_HOST}:{CLOSED_PORT}/account",
+    "azure_container": "container",
     "bucket_name": "bucket",
     "client_config": {"retries": {"total_max_attempts": 1}, "connect_timeout": 2},
     "endpoint_url": f"http://{CLOSED_HOST}:{CLOSED_PORT}",
@@ -43,6 +45,8 @@ SURROUNDINGS: dict[str, Any] = {
     "region_name": "us-east-1",
     "timeout": 2,
 }
+#: What must not be given with an option.
+INSTEAD = {"connection_string": "account_url"}
 #: Values for what is required beside these, the first that an option takes.
 PLAIN = ["plain", f"ftps://{CLOSED_HOST}:{CLOSED_PORT}/"]
 
@@ -67,6 +71,10 @@ FORMS: list[Any] = [
     {"password": CANARY, "port": CLOSED_PORT},
     {"http": f"http://user:{CANARY}@{CLOSED_HOST}:{CLOSED_PORT}"},
     {"SSECustomerKey": CANARY, "SSECustomerAlgorithm": "AES256"},
+    base64.b64encode(CANARY.encode()).decode(),
+    f"sv=1&sig={CANARY}",
+    f"http://{CLOSED_HOST}:{CLOSED_PORT}/account?sv=1&sig={CANARY}",
+    f"BlobEndpoint=http://{CLOSED_HOST}:{CLOSED_PORT}/account;SharedAccessSignature=sig={CANARY}",
     ssl.create_default_context(),
     Opaque(),
 ]
@@ -117,7 +125,8 @@ def surroundings(cls: type[Any], option: Option, form: Any) -> dict[str, Any]:
     """Return the options beside a secret with which a storage can try to connect."""
     declared = options_of(cls)
     given = {name: value for name, value in SURROUNDINGS.items() if name in declared}
-    given.pop(option.name, None)
+    for name in (option.name, INSTEAD.get(option.name)):
+        given.pop(name, None)
     for each in declared.values():
         if each.required and each.name not in {option.name, *given}:
             given[each.name] = next(plain for plain in PLAIN if takes(cls, each, plain))

@@ -49,11 +49,11 @@ def test_no_six_lines_stand_twice_in_the_package() -> None:
 
 #: Each row may import what stands in the rows before it, and modules of its own package.
 ORDER = [
-    {"utils"},
-    {"options", "driver", "http", "clients", "pool", "staticfiles"},
-    {"configured", "files", "temporaries"},
+    {"utils", "clients"},
+    {"options", "driver", "http", "pool", "staticfiles"},
+    {"configured", "files", "parts", "temporaries"},
     {"base", "aliases"},
-    {"local"},
+    {"local", "pooled"},
     {"backends"},
     {"checks", "views", "transfers"},
     {"apps", "management", "testing", "compress"},

@@ -58,10 +58,6 @@ class FTPStorage(FTPOptions):
             wait_timeout=self.timeout,
         )
 
-    def close(self) -> None:
-        """Close the idle connections of this process to the location."""
-        self._pool.close()
-
     def root(self) -> tuple[str, ...]:
         """Return host, port and the parts of the directory."""
         server = self._server

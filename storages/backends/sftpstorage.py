@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -12,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import Name
 from storages.driver import Entry, Listed, Source
+from storages.options import derived
 from storages.pool import Pool, shared
 from storages.temporaries import carry_out, is_temporary, refused
 from storages.utils import sdk_missing
@@ -38,7 +40,7 @@ class SFTPStorage(SFTPOptions):
 
     # -- connections ------------------------------------------------------------------------------
 
-    @property
+    @derived
     def _pool(self) -> Pool[Session]:
         if problem := next(self.contradictions(), None):
             raise ImproperlyConfigured(problem)
@@ -47,7 +49,8 @@ class SFTPStorage(SFTPOptions):
             dict(self.params),
             interactive=self.interactive,
             policy=self.host_key_policy,
-            known_hosts=Path(self.known_host_file).expanduser(),
+            # Without a home this stays as it is, and pinned keys work.
+            known_hosts=Path(os.path.expanduser(self.known_host_file)),  # noqa: PTH111
             host_keys=tuple(self.host_keys),
             timeout=self.timeout,
         )
@@ -59,10 +62,6 @@ class SFTPStorage(SFTPOptions):
             idle_timeout=IDLE_TIMEOUT,
             wait_timeout=self.timeout,
         )
-
-    def close(self) -> None:
-        """Close the connections of this storage and of those with equal options."""
-        self._pool.close()
 
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the path of a name, from the root or from where a login starts."""

@@ -19,7 +19,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
 from .case import ContractCase, Impossible, NotTried, item
-from .parallel import in_threads
+from .parallel import in_threads, own_connections
 
 THREADS: Final = 16
 ROUNDS: Final = 5  # of six operations each, in every thread, child or task
@@ -92,6 +92,18 @@ class LifeCycleContract(ContractCase):
         child = forked(lambda: self.save("child.txt", b"child"))
         self.assertEqual(wait_for(child), "")
         self.assertEqual(self.read("child.txt"), b"child")
+
+    @item("112c")
+    def test_file_open_across_a_fork_is_read_in_both_processes(self) -> None:
+        if not hasattr(os, "fork"):
+            raise Impossible("this system does not fork")
+        content = os.urandom(3 << 20)
+        self.save("a.bin", content)
+        with self.storage.open("a.bin") as file:
+            head = file.read(1000)
+            child = forked(lambda: self.assert_same(file.read(), content[1000:], "child"))
+            self.assertEqual(wait_for(child), "")
+            self.assert_same(head + file.read(), content, "parent")
 
     @item(116)
     def test_tasks_may_use_a_storage_in_any_thread(self) -> None:
@@ -183,7 +195,7 @@ class LifeCycleContract(ContractCase):
 
     async def tasks(self, *, thread_sensitive: bool) -> None:
         """Work in many tasks at once."""
-        work = sync_to_async(self.work, thread_sensitive=thread_sensitive)
+        work = sync_to_async(own_connections()(self.work), thread_sensitive=thread_sensitive)
         await asyncio.gather(*(work(f"task {index}") for index in range(TASKS)))
 
 
@@ -224,7 +236,8 @@ def error_of(call: Callable[[], object]) -> BaseException | None:
 
     def run() -> None:
         try:
-            call()
+            with own_connections():
+                call()
         except Exception as exc:  # noqa: BLE001 - the test tells which are right
             errors.append(exc)
         else:

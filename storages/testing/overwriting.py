@@ -13,7 +13,7 @@ from django.core.files.base import File
 from django.core.files.storage import Storage
 
 from .case import ContractCase, Impossible, RawStore, item
-from .parallel import Recipe, in_processes, in_threads
+from .parallel import Recipe, in_processes, in_threads, own_connections
 from .sources import Interrupted, failing, meeting, random_bytes
 
 SUFFIX = "_[a-zA-Z0-9]{7}"
@@ -246,8 +246,9 @@ class Reader(Thread):
         self.join()
 
     def run(self) -> None:
-        while not self.stopped.is_set():
-            self.read()
+        with own_connections():
+            while not self.stopped.is_set():
+                self.read()
 
     def read(self) -> None:
         """Read once; an error for a file replaced while it was read is no missing file."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -30,13 +31,20 @@ def in_threads(count: int, job: Callable[[int], Result]) -> list[Result]:
 
     def run(index: int) -> Result:
         start.wait()
-        try:
+        with own_connections():
             return job(index)
-        finally:
-            connections.close_all()
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
+
+
+@contextmanager
+def own_connections() -> Iterator[None]:
+    """Close the database connections of this thread after a block, as Django does at requests."""
+    try:
+        yield
+    finally:
+        connections.close_all()
 
 
 @dataclass(frozen=True)

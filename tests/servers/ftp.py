@@ -22,6 +22,8 @@ class FTPServer(Server):
 
     user = "test"
     password = "test"
+    #: Where data connections come in, first port and last; any by default.
+    data_ports: tuple[int, int] | None = None
 
     def __init__(self, tls: TLS = "", certificate: Certificate | None = None) -> None:
         super().__init__()

@@ -19,8 +19,14 @@ PACKAGES = {
     "curl": "an independent client to compare with",
     "exfat-fuse": "a file system without links",
     "exfatprogs": "the same",
+    "libsqliteodbc": "databases: SQLite through ODBC",
+    "mariadb-server": "databases: MariaDB",
+    "odbc-mariadb": "databases: MariaDB through ODBC",
+    "odbc-postgresql": "databases: PostgreSQL through ODBC",
     "openssh-client": "ssh-keygen, and the client to compare with",
     "openssh-server": "SFTP",
+    "postgresql": "databases: PostgreSQL",
+    "unixodbc": "databases: the driver manager, which pyodbc needs, and its odbcinst",
     "vsftpd": "FTP and FTPS",
 }
 

@@ -22,13 +22,17 @@ PRIVILEGE_SEPARATION = Path("/run/sshd")
 class OpenSSH(SSHServer):
     """Serve the file system, from `root` on, to the running user's key files in `keys`.
 
-    `config` adds lines to sshd_config, for example ``{"MaxSessions": "1"}``.
+    `config` adds lines to sshd_config, for example ``{"MaxSessions": "1"}``; `denied` are requests
+    that the SFTP server is not to offer, such as ``posix-rename``.
     """
 
     name = "openssh"
 
-    def __init__(self, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Mapping[str, str] | None = None, denied: tuple[str, ...] = ()
+    ) -> None:
         super().__init__()
+        self.denied = denied
         self.config = dict(config or {})
         self.user = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -49,6 +53,9 @@ class OpenSSH(SSHServer):
         text = "".join(f"{option} {value}\n" for option, value in settings)
         (self.directory / "sshd_config").write_text(text)
 
+    def _denials(self) -> list[str]:
+        return ["-P", ",".join(self.denied)] if self.denied else []
+
     def _settings(self) -> list[tuple[str, str]]:
         settings = {
             "Port": str(self.port),
@@ -62,7 +69,7 @@ class OpenSSH(SSHServer):
             "UsePAM": "no",
             "MaxStartups": "200",
             "MaxSessions": "200",
-            "Subsystem": f"sftp internal-sftp -d {self.root}",
+            "Subsystem": " ".join(["sftp internal-sftp -d", str(self.root), *self._denials()]),
         }
         if _version() >= (9, 8):
             # Refused logins would lock loopback out, and some tests are about them.

@@ -95,6 +95,8 @@ class Proftpd(FTPServer):
         yield "ModulePath", f"{_prefix()}/usr/lib/proftpd"
         yield "TransferLog", "none"
         yield "WtmpLog", "off"
+        if self.data_ports is not None:
+            yield "PassivePorts", "{} {}".format(*self.data_ports)
 
     def _tls_settings(self) -> Iterator[tuple[str, object]]:
         yield "LoadModule", "mod_tls.c"

@@ -139,6 +139,30 @@ class _Corrupt(_Counting):
         return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
 
 
+class Pieces:
+    """Counts the pieces of data that pass proxies, in both directions; one of them is fatal."""
+
+    def __init__(self, fatal: int = 0) -> None:
+        self.fatal = fatal
+        self.count = 0
+
+    def add(self) -> bool:
+        """Count a piece; return True if it is the fatal one."""
+        self.count += 1
+        return self.count == self.fatal
+
+
+class _CutPiece(_Toxic):
+    def __init__(self, direction: Direction, pieces: Pieces) -> None:
+        super().__init__(direction)
+        self.pieces = pieces
+
+    async def apply(self, link: _Link, data: bytes, *, waited: bool) -> bytes:
+        if self.pieces.add():
+            raise _EndError(b"", reset=True)
+        return data
+
+
 class Proxy:
     """Stand in front of `host` and `port` on a loopback port; use it in a `with` block.
 
@@ -146,7 +170,7 @@ class Proxy:
     limits a fault to so many hits. Faults add up until `clear`.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, listen: tuple[str, int] = (HOST, 0)) -> None:
         self.target = (host, port)
         self.connections = 0
         self.bytes_up = 0
@@ -157,12 +181,12 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._listener = _bind(0)
+        self._listener = _bind(listen)
 
     @property
     def host(self) -> str:
         """Return the loopback address the proxy listens on."""
-        return HOST
+        return str(self._listener.getsockname()[0])
 
     @property
     def port(self) -> int:
@@ -172,7 +196,7 @@ class Proxy:
     @property
     def address(self) -> tuple[str, int]:
         """Return host and port."""
-        return HOST, self.port
+        return self.host, self.port
 
     @property
     def open_connections(self) -> int:
@@ -202,6 +226,10 @@ class Proxy:
     ) -> None:
         """Reset a connection on both sides after so many bytes; with 0, when the first comes."""
         self._toxics.append(_Cut(direction, after, times, reset=True))
+
+    def reset_piece(self, pieces: Pieces) -> None:
+        """Reset the connection on which the fatal piece comes, in its place."""
+        self._toxics += [_CutPiece("up", pieces), _CutPiece("down", pieces)]
 
     def corrupt(
         self, position: int, direction: Direction = "down", *, times: int | None = None
@@ -271,7 +299,7 @@ class Proxy:
             address = self.address
             self._listener.close()
             # Bound and not listening: refused by the kernel, and nobody else takes the port.
-            self._listener = _bind(address[1])
+            self._listener = _bind(address)
         await self._drop()
 
     async def _drop(self) -> None:
@@ -355,11 +383,11 @@ class Proxy:
         return [toxic for toxic in self._toxics if toxic.direction == direction]
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(address: tuple[str, int]) -> socket.socket:
     listener = socket.socket()
     listener.setblocking(False)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((HOST, port))
+    listener.bind(address)
     return listener
 
 

@@ -109,6 +109,9 @@ def handler(settings: dict[str, Any]) -> Any:
         attributes["abstracted_fs"] = type("Files", (AbstractedFS,), {"open": dated(quirks.clock)})
     if quirks.data_port is not None:
         attributes["passive_ports"] = [quirks.data_port]
+    if settings["data_ports"]:
+        first, last = settings["data_ports"]
+        attributes["passive_ports"] = range(first, last + 1)
     attributes["auth_failed_timeout"] = 0
     attributes["authorizer"] = DummyAuthorizer()
     attributes["authorizer"].add_user(

@@ -64,6 +64,7 @@ class Pyftpdlib(FTPServer):
             "root": str(self.root),
             "tls": self.tls,
             "quirks": asdict(self.quirks),
+            "data_ports": self.data_ports,
         }
         if self.tls:
             settings["certfile"] = str(self.certificate.cert_file)

@@ -48,7 +48,7 @@ class Vsftpd(FTPServer):
         self.directory.chmod(0o711)
         (self.directory / "empty").mkdir(exist_ok=True)
         self._make_user()
-        settings = self._settings() | (self._tls_settings() if self.tls else {})
+        settings = self._settings() | (self._tls_settings() if self.tls else {}) | self._ports()
         config = self.directory / "vsftpd.conf"
         config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
 
@@ -86,6 +86,12 @@ class Vsftpd(FTPServer):
             "xferlog_enable": "NO",
             "delay_failed_login": "0",
         }
+
+    def _ports(self) -> dict[str, str]:
+        if self.data_ports is None:
+            return {}
+        first, last = map(str, self.data_ports)
+        return {"pasv_min_port": first, "pasv_max_port": last}
 
     def _tls_settings(self) -> dict[str, str]:
         return {

@@ -32,6 +32,8 @@ class Connection(ftplib.FTP):
 
     # Each byte of commands and replies is one character; `_hiding` encodes paths on its own.
     encoding = "latin-1"
+    #: The data connection opened last; a child closes its copy.
+    data: socket.socket | None = None
 
     def __init__(
         self,
@@ -151,6 +153,7 @@ class Download:
     def __init__(self, connection: Connection, data: socket.socket) -> None:
         self._connection = connection
         self._data = data
+        connection.data = data
         self._waited = 0.0  # seconds
         self._received = 0  # bytes
 

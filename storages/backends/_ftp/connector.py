@@ -52,6 +52,8 @@ class Connector:
         self.abandon(connection)
 
     def abandon(self, connection: Files) -> None:
-        """Close the socket."""
-        with suppress(OSError):
-            connection.close()
+        """Close the sockets."""
+        for each in (connection, connection.data):
+            if each is not None:
+                with suppress(OSError):
+                    each.close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import ftplib
+import os
 
 from storages.driver import Entry
 from storages.pool import Pool
@@ -27,6 +28,7 @@ class Content:
         self._entry = entry
         self._is_fresh = is_fresh
         self._left = entry.size - start
+        self._owner = os.getpid()
         self._connection: Files | None = None
         self._download: Download | None = None
 
@@ -34,6 +36,10 @@ class Content:
         """Return some of the next bytes; raises ConnectionError where they end too early."""
         if not self._left:
             return b""
+        if self._owner != os.getpid():
+            # The connection is the parent's; its reader goes on there.
+            self._connection = self._download = None
+            raise ConnectionAbortedError(errno.ECONNABORTED, "The process was forked")
         try:
             download = self._download or self._begin()
             block = download.read(min(size, self._left))
@@ -47,7 +53,7 @@ class Content:
 
     def close(self) -> None:
         """Give the connection back, in step again with what the server says."""
-        if self._download is None:
+        if self._download is None or self._owner != os.getpid():
             return
         try:
             self._download.abandon()

@@ -7,8 +7,8 @@ import ssl
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from storages.base import BaseStorage
 from storages.options import derived, option, positional
+from storages.pooled import PooledStorage
 from storages.utils import is_loopback
 
 from .location import Location, check, parse, without_user_info
@@ -32,7 +32,7 @@ def _made(make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     return make()
 
 
-class FTPOptions(BaseStorage):
+class FTPOptions(PooledStorage):
     """The options of `FTPStorage`."""
 
     location: str = positional(

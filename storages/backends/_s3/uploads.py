@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import md5
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from storages.driver import Source
+from storages.parts import send_in_parts
 
 MAX_PARTS = 10_000  # of one upload (S3 user guide, "Multipart upload limits")
 
@@ -72,18 +71,7 @@ def _send(
         checksums = {name: each for name, each in answer.items() if name.startswith("Checksum")}
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
 
-    parts: list[Part] = []
-    sending: deque[Future[Part]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for number, body in enumerate(iter(lambda: source.read(part_size), b""), 1):
-            if len(sending) == workers:
-                parts.append(sending.popleft().result())
-            sending.append(pool.submit(send, number, body))
-        return parts + [each.result() for each in sending]
-    finally:
-        # Parts still waiting when one fails are not sent; those on their way end first.
-        pool.shutdown(cancel_futures=True)
+    return send_in_parts(source, part_size, workers, send)
 
 
 def _expected_etag(parts: list[Part]) -> str:

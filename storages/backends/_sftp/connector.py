@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import getpass
+import os
+import select
 import socket
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,26 +18,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import paramiko
-from django.core.exceptions import ImproperlyConfigured
-from paramiko.hostkeys import InvalidHostKey
-from paramiko.ssh_exception import IncompatiblePeer
 
+from .errors import CONNECTING, explained
+from .hosts import HostKeys
+from .login import arguments, port_of, with_password
 from .messages import LostError
 from .options import pinned
 from .session import Session
 
 QUIET = 15  # seconds a session may be idle before it is asked whether it still works
 PROBE = 5  # seconds at most for an answer then
-
-# Ways to log in that make the keys of whoever runs this process nobody's business.
-_GIVEN = ("password", "pkey", "key_filename")
+# Time limits that connecting may take for the login, which has several steps with one each.
+STEPS = 3
 
 # Sessions of the process this one forked from; their finalizers would write to its sockets.
 _abandoned: list[Session] = []
-
-
-class HostKeyError(paramiko.SSHException):
-    """The host key is not known; the text says how to accept it."""
 
 
 class _Wire:
@@ -62,52 +58,23 @@ class _Wire:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "nothing can be sent") from None
             return sent
 
+    def recv(self, size: int) -> bytes:
+        if isinstance(self._sock, paramiko.ProxyCommand):
+            # paramiko's own way goes on reading from a command that has ended.
+            return _from_command(self._sock, size)
+        received: bytes = self._sock.recv(size)
+        return received
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
 
-class _HostKeyPolicy(paramiko.MissingHostKeyPolicy):
-    """Accepts pinned keys, and no others if there are any; else the policy decides."""
-
-    def __init__(self, policy: str, known_hosts: Path, pinned: Collection[str]) -> None:
-        self._policy = policy
-        self._known_hosts = known_hosts
-        self._pinned = pinned
-
-    def missing_host_key(
-        self,
-        client: paramiko.SSHClient,  # noqa: ARG002
-        hostname: str,
-        key: paramiko.PKey,
-    ) -> None:
-        if key.fingerprint in self._pinned:
-            return
-        shown = f"{key.get_name()} {key.fingerprint}"
-        if self._pinned:
-            raise HostKeyError(
-                f"The host key of {hostname} is none of the option 'host_keys' (setting "
-                f"SFTP_HOST_KEYS): {shown} was seen. Someone may be in between. If it is the "
-                "server's own, add it there."
-            )
-        seen = f"The host key of {hostname} is unknown: {shown}."
-        if self._policy == "reject":
-            missing = "" if self._known_hosts.exists() else f" {self._known_hosts} does not exist."
-            raise HostKeyError(
-                f"{seen}{missing} Compare the fingerprint with the server's own, then accept it: "
-                f"{self._scan(hostname)}"
-            )
-        if self._policy == "auto":
-            self._remember(f"{hostname} {key.get_name()} {key.get_base64()}\n")
-        warnings.warn(f"{seen} It was accepted unseen.", RuntimeWarning, stacklevel=2)
-
-    def _scan(self, hostname: str) -> str:
-        host, _, port = hostname.strip("[").partition("]:")
-        return f"ssh-keyscan -p {port or 22} {host} >> {self._known_hosts}"
-
-    def _remember(self, line: str) -> None:
-        self._known_hosts.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._known_hosts.open("a", encoding="utf-8") as file:
-            file.write(line)
+def _from_command(command: paramiko.ProxyCommand, size: int) -> bytes:
+    output = command.process.stdout
+    assert output is not None
+    if not select.select([output], [], [], command.timeout)[0]:
+        raise TimeoutError
+    return os.read(output.fileno(), size)
 
 
 @dataclass(frozen=True, repr=False)
@@ -160,6 +127,7 @@ class Connector:
     def abandon(self, session: Session) -> None:
         """Close this process's descriptor alone."""
         _abandoned.append(session)
+        session.forsake()
         transport = session.channel.get_transport()
         transport.active = False  # type: ignore[attr-defined]
         transport.sock.close()
@@ -168,64 +136,39 @@ class Connector:
 
     def _connect(self) -> Session:
         client = paramiko.SSHClient()
-        fingerprints = {fingerprint for _, fingerprint in map(pinned, self.host_keys)}
-        policy = _HostKeyPolicy(self.policy, self.known_hosts, fingerprints)
-        client.set_missing_host_key_policy(policy)
-        if not self.host_keys:
-            self._load_known_hosts(client)
+        pins = [pinned(line) for line in self.host_keys]
+        fingerprints = {fingerprint for _, fingerprint in pins}
+        keys = HostKeys(self.host, self._port, self.policy, self.known_hosts, fingerprints)
+        client.set_missing_host_key_policy(keys)
+        kinds = {kind for kind, _ in pins} | keys.kinds
         try:
-            with self._errors(client):
-                self._log_in(client)
+            with self._limited(client, STEPS * self.timeout):
+                self._log_in(client, kinds)
+            with self._limited(client, self.timeout):
                 return self._start(client)
         except BaseException:
             client.close()
             raise
 
-    def _load_known_hosts(self, client: paramiko.SSHClient) -> None:
-        try:
-            if self.known_hosts.exists():
-                client.load_system_host_keys(str(self.known_hosts))
-        except (OSError, UnicodeError, InvalidHostKey) as exc:
-            raise ImproperlyConfigured(
-                f"SFTPStorage cannot read {self.known_hosts}: repair it, or give another file by "
-                "the option 'known_host_file' (setting SFTP_KNOWN_HOST_FILE)."
-            ) from exc
-
-    def _log_in(self, client: paramiko.SSHClient) -> None:
-        params = {
-            "timeout": self.timeout,
-            "banner_timeout": self.timeout,
-            "auth_timeout": self.timeout,
-            "channel_timeout": self.timeout,
-            "transport_factory": partial(_transport, {pinned(each)[0] for each in self.host_keys}),
-            **self.params,
-            **self._answers,
-        }
-        if any(params.get(name) for name in _GIVEN):
-            params = {"allow_agent": False, "look_for_keys": False} | params
-        params["sock"] = _Wire(self._socket(params), self.timeout)
-        try:
-            client.connect(self.host, **params)
-        except (FileNotFoundError, IsADirectoryError, PermissionError) as exc:
-            raise ImproperlyConfigured(
-                f"SFTPStorage cannot read the 'key_filename' in its option 'params' (setting "
-                f"SFTP_STORAGE_PARAMS): {exc.strerror}."
-            ) from exc
+    def _log_in(self, client: paramiko.SSHClient, kinds: Container[str]) -> None:
+        params = dict(self.params)
+        if password := self._answers.get("password"):
+            params = with_password(params, password)
+        given = arguments(params, self.timeout)
+        given.setdefault("transport_factory", partial(_transport, kinds))
+        given["sock"] = _Wire(self._socket(given), self.timeout)
+        client.connect(self.host, **given)
 
     def _socket(self, params: Mapping[str, Any]) -> Any:
         if given := params.get("sock"):
             return given() if callable(given) else given
         try:
-            return socket.create_connection((self.host, params.get("port", 22)), params["timeout"])
+            return socket.create_connection((self.host, self._port), params["timeout"])
         except socket.gaierror as exc:
             raise OSError(
                 errno.EHOSTUNREACH,
                 f"The host name of {self._address} does not resolve: check the option 'host' "
                 "(setting SFTP_STORAGE_HOST)",
-            ) from exc
-        except ConnectionRefusedError as exc:
-            raise ConnectionRefusedError(
-                errno.ECONNREFUSED, f"{self._address} refuses connections: is an SSH server there?"
             ) from exc
 
     def _start(self, client: paramiko.SSHClient) -> Session:
@@ -237,54 +180,26 @@ class Connector:
         return Session(client, channel)
 
     @contextmanager
-    def _errors(self, client: paramiko.SSHClient) -> Iterator[None]:
-        """Turn what paramiko raises while it connects into built-in errors without secrets."""
+    def _limited(self, client: paramiko.SSHClient, seconds: float) -> Iterator[None]:
+        """Close a client that takes too long to connect, where paramiko would wait for ever.
+
+        What paramiko raises becomes a built-in error without secrets.
+        """
         deadline = time.monotonic() + self.timeout
+        timer = threading.Timer(seconds, client.close)
+        timer.daemon = True
+        timer.start()
         try:
             yield
-        except HostKeyError as exc:
-            raise PermissionError(errno.EPERM, str(exc)) from exc
-        except paramiko.BadHostKeyException as exc:
-            raise PermissionError(errno.EPERM, self._changed(exc)) from exc
-        except (IncompatiblePeer, EOFError, paramiko.SSHException, TimeoutError) as exc:
-            raise self._explained(exc, client, late=time.monotonic() >= deadline) from exc
-
-    def _explained(self, exc: Exception, client: paramiko.SSHClient, *, late: bool) -> OSError:
-        transport = client.get_transport()
-        if late or isinstance(exc, TimeoutError):
-            return TimeoutError(
-                errno.ETIMEDOUT,
-                f"{self._address} does not answer: check host and network, or raise the option "
-                "'timeout' (setting SFTP_STORAGE_TIMEOUT)",
-            )
-        if isinstance(exc, IncompatiblePeer):
-            return OSError(
-                errno.EPROTONOSUPPORT,
-                f"{self._address} offers none of the algorithms paramiko knows: update the server",
-            )
-        unwelcome = (
-            transport is not None and transport.is_active() and not transport.is_authenticated()
-        )
-        if unwelcome or isinstance(exc, paramiko.AuthenticationException):
-            return PermissionError(
-                errno.EACCES,
-                f"{self._address} refused the login: check username, password and keys in the "
-                "option 'params' (setting SFTP_STORAGE_PARAMS)",
-            )
-        return LostError(errno.ECONNRESET, f"{self._address} closed the connection")
-
-    def _changed(self, exc: paramiko.BadHostKeyException) -> str:
-        name = self._address if self._port == 22 else f"[{self.host}]:{self._port}"
-        return (
-            f"The host key of {self._address} is not the known one: {exc.expected_key.fingerprint} "
-            f"is known, {exc.key.fingerprint} was seen. Someone may be in between. If the server "
-            f"was set up anew, forget its key: ssh-keygen -R '{name}' -f {self.known_hosts}"
-        )
+        except CONNECTING as exc:
+            late = time.monotonic() >= deadline
+            raise explained(exc, self._address, client.get_transport(), late=late) from exc
+        finally:
+            timer.cancel()
 
     @property
     def _port(self) -> int:
-        port: int = self.params.get("port", 22)
-        return port
+        return port_of(self.params)
 
     @property
     def _address(self) -> str:

@@ -12,8 +12,10 @@ from typing import Any, Literal
 from paramiko import PKey, SSHClient, SSHException
 from paramiko.pkey import UnknownKeyType
 
-from storages.base import BaseStorage
 from storages.options import UNSET, option, positional
+from storages.pooled import PooledStorage
+
+from .login import port_of, times_of
 
 _SECRETS = frozenset({"password", "passphrase", "pkey", "sock", "auth_strategy"})
 _PARAMS = frozenset(signature(SSHClient.connect).parameters) - {"self", "hostname"}
@@ -27,6 +29,16 @@ def _without_secrets(params: Mapping[str, Any]) -> Any:
 def _check_params(params: Mapping[str, Any]) -> None:
     if unknown := sorted(params.keys() - _PARAMS):
         raise ValueError(f"must not have {unknown[0]!r}: paramiko's connect() does not take it")
+    port_of(params)
+    times_of(params)
+
+
+def _check_root(path: str) -> None:
+    # The protocol knows no home; a directory called "~" would be made.
+    if path.startswith("~") and path.strip("~/"):
+        user, _, rest = path.partition("/")
+        if user == "~":
+            raise ValueError(f"must not begin with '~': a login starts there, so give {rest!r}")
 
 
 def _check_mode(mode: int) -> None:
@@ -58,7 +70,7 @@ def _check_host_keys(lines: Sequence[str]) -> None:
         pinned(line)
 
 
-class SFTPOptions(BaseStorage):
+class SFTPOptions(PooledStorage):
     """The options of `SFTPStorage`."""
 
     host: str = positional(
@@ -122,6 +134,7 @@ class SFTPOptions(BaseStorage):
     root_path: str = positional(
         "SFTP_STORAGE_ROOT",
         default="",
+        check=_check_root,
         kw_only=False,
         doc="Directory of all files, absolute or relative to where a login starts; ``location`` "
         "is a prefix under it.",

@@ -107,6 +107,10 @@ class Session:
         del self._in[:size]
         return taken
 
+    def forsake(self) -> None:
+        """Make every further use raise: the connection is another process's."""
+        self._broken = LostError(errno.ECONNRESET, "The process was forked")
+
     def _alive(self) -> Channel:
         if self._broken is not None:
             raise self._broken

@@ -121,16 +121,28 @@ class Upload:
                 raise
             self._make_directories(session, parent)
             self._make_directories(session, path)
-        except OSError:
+        except session.refusals:
             # The protocol has no word for "is there already", perhaps made a moment ago.
-            if not session.lookup(path).is_directory:
+            found = _found(session, path)
+            if found is None:
+                raise
+            if not found.is_directory:
                 raise NotADirectoryError(
                     errno.ENOTDIR, "A file is where a directory must be"
                 ) from None
         else:
-            attributes = self._rights.owner(lambda: session.lookup(path))._replace(mode=mode)
-            if attributes != NOTHING:
+            self._set_rights(session, path)
+
+    def _set_rights(self, session: Session, path: str) -> None:
+        """Give a new directory its owner and mode; without them it is not to stay."""
+        try:
+            owner = self._rights.owner(lambda: session.lookup(path))
+            if (attributes := owner._replace(mode=self._rights.dir_mode)) != NOTHING:
                 session.set_attributes(path, attributes)
+        except session.refusals:
+            with suppress(*session.refusals):
+                session.remove_directory(path)
+            raise
 
     def _check_size(self) -> None:
         sent, stored = self._source.tell(), self._written.size

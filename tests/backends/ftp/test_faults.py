@@ -7,6 +7,7 @@ import os
 import threading
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -568,6 +569,27 @@ def test_what_a_broken_upload_left_goes_with_the_next_save(
     save(storage, "new/a.bin")
     assert sorted(raw.names()) == [fresh, "new/a.bin", "new/old.part"]
     assert not (raw.path / lock).exists()
+
+
+def test_threads_that_copy_within_a_storage_never_starve(
+    server: FTPServer, proxy: Proxy, root: str, raw: FTPDirectory
+) -> None:
+    content = os.urandom(2_000_000)
+    barrier = threading.Barrier(3)
+
+    def copy(number: int) -> str:
+        with storage.open("a.bin") as file:
+            file.read(1)
+            barrier.wait()
+            name: str = storage.save(f"{number}.bin", file)
+        return name
+
+    with FTPStorage(location(server, root, proxy), max_connections=3, timeout=3) as storage:
+        save(storage, "a.bin", content)
+        with ThreadPoolExecutor(3) as threads:
+            names = [*threads.map(copy, range(3))]
+        assert all(read(storage, name) == content for name in names)
+    assert proxy.connections <= 3
 
 
 def test_file_that_a_killed_client_put_aside_goes_back_to_its_name(

@@ -94,7 +94,7 @@ def test_server_that_accepts_and_says_nothing_is_given_up() -> None:
 def test_server_that_falls_silent_is_given_up(
     server: SSHServer, proxy: Proxy, root: str, call: Callable[[Storage], Any]
 ) -> None:
-    with SFTPStorage(**options(server, proxy) | {"timeout": 0.5}, root_path=root) as storage:
+    with SFTPStorage(**options(server, proxy) | {"timeout": 1}, root_path=root) as storage:
         save(storage, "before.bin")
         proxy.silence()
         with pytest.raises(TimeoutError, match="does not answer"):
@@ -224,6 +224,29 @@ def test_what_a_broken_upload_left_goes_with_the_next_save(
     save(storage, "new/a.bin")
     assert raw.names() == ["before.bin", fresh, "new/a.bin", "new/old.part"]
     assert storage.listdir("new") == ([], ["a.bin", "old.part"])
+
+
+def test_threads_that_copy_within_a_storage_never_starve(
+    server: SSHServer, proxy: Proxy, root: str
+) -> None:
+    content = os.urandom(2_000_000)
+    barrier = threading.Barrier(3)
+
+    def copy(number: int) -> str:
+        with storage.open("a.bin") as file:
+            file.read(1)
+            barrier.wait()
+            name: str = storage.save(f"{number}.bin", file)
+        return name
+
+    with SFTPStorage(
+        **options(server, proxy) | {"timeout": 3}, root_path=root, max_connections=3
+    ) as storage:
+        save(storage, "a.bin", content)
+        with ThreadPoolExecutor(3) as threads:
+            names = [*threads.map(copy, range(3))]
+        assert all(read(storage, name) == content for name in names)
+    assert proxy.connections <= 3
 
 
 def test_file_that_a_killed_client_put_aside_goes_back_to_its_name(

@@ -26,6 +26,7 @@ from tests.backends.directory import RawDirectory
 from tests.backends.sftpstorage.server import Turns, options, running
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.openssh import OpenSSH
+from tests.servers.process import HOST
 from tests.servers.proxy import Proxy
 from tests.servers.ssh import SSHServer
 
@@ -244,11 +245,92 @@ def test_automatic_policy_remembers_an_unknown_host(openssh: SSHServer, tmp_path
 def test_unreadable_known_hosts_are_a_mistake_in_the_settings(
     openssh: SSHServer, tmp_path: Path
 ) -> None:
-    broken = tmp_path / "known_hosts"
-    broken.write_text(f"[{openssh.host}]:{openssh.port} ssh-ed25519 AAAAnot-base64\n")
-    for path in (tmp_path, broken):
-        with pytest.raises(ImproperlyConfigured, match="SFTP_KNOWN_HOST_FILE"):
-            SFTPStorage(**options(openssh) | {"known_host_file": path}).exists("a.txt")
+    with pytest.raises(ImproperlyConfigured, match="SFTP_KNOWN_HOST_FILE"):
+        SFTPStorage(**options(openssh) | {"known_host_file": tmp_path}).exists("a.txt")
+
+
+# How ssh(1) judges each file is seen by the test after this.
+KNOWN_HOSTS = {
+    # Lines of known_hosts; {} is the host, {key} its key, {other} another of the same kind.
+    "{} {key}": True,
+    "{} {other}": False,
+    "": False,
+    "# a comment\n\n{} {key} with a comment": True,
+    "{} ssh-ed25519 AAAAnot-base64\n{} {key}": True,
+    "nonsense\n{} {key}": True,
+    "{} {other}\n{} {key}": True,
+    "other.example,{} {key}": True,
+    "[127.0.0.*]:* {key}": True,
+    "[127.0.0.?]:* {key}": True,
+    "* {key}": True,
+    "!{},* {key}": True,  # by the line's "*", for the host on any port
+    "!{},!127.0.0.1,* {key}": False,
+    "*,!other.example {key}": True,
+    "127.0.0.1 {key}": True,
+    "@cert-authority *.example {other}\n{} {key}": True,
+    "@cert-authority {} {key}": False,
+    "@revoked {} {key}\n{} {key}": False,
+    "@revoked * {other}\n{} {key}": True,
+    "@revoked * {key}\n{} {key}": False,
+    "@unknown {} {other}\n{} {key}": True,
+    "{hashed} {key}": True,
+    "{hashed} {other}": False,
+    "|1|broken {other}\n{} {key}": True,
+}
+
+
+@pytest.mark.parametrize(("text", "accepted"), KNOWN_HOSTS.items())
+def test_known_hosts_are_read_line_by_line_as_openssh_does(
+    openssh: SSHServer, tmp_path: Path, text: str, *, accepted: bool
+) -> None:
+    path = tmp_path / "known_hosts"
+    host = f"[{openssh.host}]:{openssh.port}"
+    hashed = tmp_path / "hashed"
+    key = openssh.keys.host_keys[0].with_name("host_ed25519.pub").read_text().strip()
+    other = openssh.keys.key_file.with_name("id_ed25519.pub").read_text().strip()
+    hashed.write_text(f"{host} {key}\n")
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(hashed)], check=True, capture_output=True)
+    for word, value in (
+        ("{}", host),
+        ("{key}", key),
+        ("{other}", other),
+        ("{hashed}", hashed.read_text().split()[0]),
+    ):
+        text = text.replace(word, value)
+    path.write_text(text)
+    ssh = ["ssh", "-F", "none", "-p", str(openssh.port), "-i", str(openssh.key_file)]
+    for option in (
+        f"UserKnownHostsFile={path}",
+        "GlobalKnownHostsFile=none",
+        "HostKeyAlgorithms=ssh-ed25519",
+        "StrictHostKeyChecking=yes",
+        "BatchMode=yes",
+    ):
+        ssh += ["-o", option]
+    done = subprocess.run(
+        [*ssh, f"{openssh.user}@{openssh.host}", "true"], capture_output=True, check=False
+    )
+    assert (done.returncode == 0) is accepted, done.stderr
+    storage = SFTPStorage(**options(openssh) | {"known_host_file": path})
+    if accepted:
+        assert not storage.exists("missing.txt")
+    else:
+        with pytest.raises(PermissionError, match="host key"):
+            storage.exists("missing.txt")
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_new_host_gets_a_line_of_its_own_whatever_the_file_ends_with(
+    openssh: SSHServer, tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "known_hosts"
+    line = f"other.example {openssh.key_file.with_name('id_ed25519.pub').read_text().strip()}"
+    path.write_text(line + end)
+    given = options(openssh) | {"known_host_file": path, "host_key_policy": "auto"}
+    with pytest.warns(RuntimeWarning, match="accepted unseen"):
+        SFTPStorage(**given).exists("missing.txt")
+    assert path.read_text().splitlines()[0] == line
+    assert path.read_text().splitlines()[1].startswith(f"[{openssh.host}]:{openssh.port} ")
 
 
 # -- logins ---------------------------------------------------------------------------------------
@@ -280,8 +362,82 @@ def test_refused_login_is_a_permission_error(asyncssh: SSHServer, login: dict[st
 
 def test_locked_key_without_its_passphrase_is_refused(openssh: SSHServer) -> None:
     given = options(openssh, key_filename=str(openssh.keys.encrypted_key_file))
-    with pytest.raises(PermissionError, match="SFTP_STORAGE_PARAMS"):
+    with pytest.raises(ImproperlyConfigured, match=r"PARAMS.*'passphrase'"):
         SFTPStorage(**given).exists("a.txt")
+    given["params"]["passphrase"] = "wrong"
+    with pytest.raises(ImproperlyConfigured, match=r"PARAMS.*wrong 'passphrase'"):
+        SFTPStorage(**given).exists("a.txt")
+
+
+KEY_FORMATS = {
+    "openssh": ["-t", "ed25519"],
+    "openssh rsa": ["-t", "rsa", "-b", "2048"],
+    "openssh ecdsa": ["-t", "ecdsa"],
+    "pem rsa": ["-t", "rsa", "-b", "2048", "-m", "PEM"],
+    "pem ecdsa": ["-t", "ecdsa", "-m", "PEM"],
+    "pkcs8 rsa": ["-t", "rsa", "-b", "2048", "-m", "PKCS8"],
+    "pkcs8 ecdsa": ["-t", "ecdsa", "-m", "PKCS8"],
+}
+
+
+@pytest.mark.parametrize("passphrase", ["", "open sesame"])
+@pytest.mark.parametrize("form", KEY_FORMATS)
+def test_keys_of_all_formats_that_openssh_writes_log_in(
+    openssh: SSHServer, tmp_path: Path, form: str, passphrase: str
+) -> None:
+    path = tmp_path / "id"
+    command = ["ssh-keygen", "-q", *KEY_FORMATS[form], "-N", passphrase, "-f", str(path)]
+    subprocess.run(command, check=True)
+    with openssh.keys.authorized_keys.open("a") as file:
+        file.write(path.with_name("id.pub").read_text())
+    given = options(openssh, key_filename=path, passphrase=passphrase or None)
+    assert not SFTPStorage(**given).exists("missing.txt")
+
+
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        ({"port": "x"}, "'port'"),
+        ({"port": 70_000}, "'port'"),
+        ({"timeout": "soon"}, "'timeout'"),
+        ({"key_filename": "{ppk}"}, "PuTTY"),
+        ({"key_filename": "{text}"}, "no private key"),
+        ({"key_filename": "/no/such/file"}, "No such file"),
+    ],
+)
+def test_wrong_parameters_are_told_with_their_name(
+    tmp_path: Path, params: dict[str, Any], problem: str
+) -> None:
+    (tmp_path / "ppk").write_text("PuTTY-User-Key-File-3: ssh-ed25519\n")
+    (tmp_path / "text").write_text("no key\n")
+    files = {"{ppk}": tmp_path / "ppk", "{text}": tmp_path / "text"}
+    given = {name: files.get(value, value) for name, value in params.items()}
+    with socket.create_server((HOST, 0)) as silent:
+        port = {"port": silent.getsockname()[1]}
+        storage = SFTPStorage(host=HOST, params={**port, **given}, timeout=1)
+        with pytest.raises(ImproperlyConfigured, match=f"SFTP_STORAGE_PARAMS.*{problem}"):
+            storage.exists("a.txt")
+
+
+def test_parameters_may_be_text_paths_and_empty(
+    openssh: SSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(openssh.key_file.parent))
+    given = options(openssh)
+    for changed in (
+        {"port": str(openssh.port), "timeout": "5", "auth_timeout": "5"},
+        {"key_filename": openssh.key_file},
+        {"key_filename": f"~/{openssh.key_file.name}"},
+        {"key_filename": [openssh.key_file, openssh.keys.rsa_key_file]},
+        {"password": "", "passphrase": "", "timeout": ""},
+    ):
+        params = {**given["params"], **changed}
+        assert not SFTPStorage(**{**given, "params": params}).exists("missing.txt")
+
+
+def test_root_in_a_home_is_refused_with_what_to_give() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"SFTP_STORAGE_ROOT.*'media'"):
+        SFTPStorage("host", root_path="~/media").exists("a.txt")
 
 
 def test_missing_key_file_is_a_mistake_in_the_settings(openssh: SSHServer) -> None:

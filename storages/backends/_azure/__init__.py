@@ -1,0 +1,1 @@
+"""What the Azure backend is made of."""

@@ -1,0 +1,33 @@
+"""Sending a file in parts, several at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from .driver import Source
+
+Sent = TypeVar("Sent")
+
+
+def send_in_parts(
+    source: Source, size: int, workers: int, send: Callable[[int, bytes], Sent]
+) -> list[Sent]:
+    """Call ``send(number, bytes)`` for each part of ``size`` bytes; return what it gives, in order.
+
+    Numbers begin with 1. Up to ``workers`` parts are on their way at once, and one more is in
+    memory. Where one fails, those that wait are not sent, and those on their way end first.
+    """
+    sent: list[Sent] = []
+    sending: deque[Future[Sent]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for number, part in enumerate(iter(lambda: source.read(size), b""), 1):
+            if len(sending) == workers:
+                sent.append(sending.popleft().result())
+            sending.append(pool.submit(send, number, part))
+        return sent + [each.result() for each in sending]
+    finally:
+        pool.shutdown(cancel_futures=True)

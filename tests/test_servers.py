@@ -28,8 +28,10 @@ import paramiko
 import psutil
 import pytest
 
+from tests.backends.database.server import Place
 from tests.servers.asyncssh_server import AsyncSSH, Quirks
 from tests.servers.certificates import authority
+from tests.servers.database import MariaDB, PostgreSQL
 from tests.servers.ftp import FTPServer
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
@@ -153,6 +155,14 @@ def talk_ftp(server: Any) -> None:
         client.delete("k")
 
 
+def talk_sql(server: Any) -> None:
+    place = Place(server.name, server, server.directory)
+    place.execute("CREATE TABLE talking (word varchar(9) PRIMARY KEY)")
+    place.execute("INSERT INTO talking VALUES (?)", "hello")
+    assert [tuple(row) for row in place.execute("SELECT word FROM talking")] == [("hello",)]
+    place.execute("DROP TABLE talking")
+
+
 TALKS: list[tuple[str, Callable[[], Server], Callable[[Any], None]]] = [
     ("seaweedfs", SeaweedFS, talk_s3),
     ("moto", Moto, talk_s3),
@@ -167,6 +177,8 @@ TALKS: list[tuple[str, Callable[[], Server], Callable[[Any], None]]] = [
     ("proftpd", Proftpd, talk_ftp),
     ("proftpd-explicit", partial(Proftpd, "explicit"), talk_ftp),
     ("proftpd-implicit", partial(Proftpd, "implicit"), talk_ftp),
+    ("postgresql", PostgreSQL, talk_sql),
+    ("mariadb", MariaDB, talk_sql),
 ]
 
 

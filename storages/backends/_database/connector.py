@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar
@@ -148,3 +149,17 @@ def _braced(text: str) -> tuple[str, str]:
     if end < 0:
         return text, ""
     return text[:end].replace("}}", "}"), text[end + 1 :].partition(";")[2]
+
+
+def is_verified(words: Mapping[str, str]) -> bool:
+    """Tell whether the words of a connection string have the server's certificate checked."""
+    driver = words.get("DRIVER", "").lower()
+    if "postgres" in driver or "psqlodbc" in driver:
+        return words.get("SSLMODE", "").lower() in {"verify-ca", "verify-full"}
+    if "maria" in driver or "mysql" in driver:
+        return bool(words.get("SSLCA") or words.get("SSLVERIFY"))
+    if "sql server" in driver:
+        # Older drivers encrypt only if they are told to; all take what they are told to trust.
+        trusts = words.get("TRUSTSERVERCERTIFICATE", "no").lower() in {"yes", "true", "1"}
+        return words.get("ENCRYPT", "").lower() in {"yes", "mandatory", "strict"} and not trusts
+    return True

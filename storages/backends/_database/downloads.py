@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 
 from storages.driver import Entry
 
@@ -11,6 +12,7 @@ from .messages import tag
 from .statements import Statements
 
 LEAST = 256 * 1024  # bytes of a slice after a jump
+FAST = 1.0  # seconds within which a slice comes if the next may be larger
 MOST = 4 * 1024 * 1024  # bytes of a slice, which grow while a file is read in order
 
 
@@ -60,6 +62,7 @@ class Download:
     def _fetch(self, size: int) -> None:
         length = max(size, self._length)
         values = (self._position + 1, length, self._key)
+        begin = time.monotonic()
         rows = self._runner.run(lambda session: session.ask(self._statements.slice, values))
         if not rows:
             raise FileNotFoundError(errno.ENOENT, "No such file")
@@ -67,4 +70,6 @@ class Download:
         if tag(version, self._entry.size) != self._entry.etag:
             raise OSError(errno.ESTALE, "The file was replaced while it was read")
         self._start, self._data = self._position, bytes(data or b"")
-        self._length = min(2 * length, MOST)
+        # On a slow line a larger slice would not come within the time limit.
+        is_fast = time.monotonic() - begin < FAST
+        self._length = min(2 * length, MOST) if is_fast else LEAST

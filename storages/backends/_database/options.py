@@ -12,9 +12,9 @@ from django.db import connections
 from storages.base import BaseStorage
 from storages.configured import given_options, options_of
 from storages.options import UNSET, Option, option, positional, state_of
-from storages.utils import setting
+from storages.utils import is_loopback, setting
 
-from .connector import parts_of, quoted
+from .connector import is_verified, parts_of, quoted
 from .dialects import check_identifier, check_table
 
 SETTING = "DB_FILES"
@@ -155,6 +155,19 @@ class DatabaseOptions(BaseStorage):
             close = get_close_matches(name, options_of(type(self)), n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             yield f"{SETTING} or the option 'option' holds {name!r}, which is no option.{hint}"
+
+    def insecurities(self) -> Iterator[str]:
+        """Yield a connection over a network that nothing proves to lead to the server."""
+        if self.way in {None, "using"}:
+            return
+        words = parts_of(self.odbc_string())
+        host = words.get("SERVER", "").partition(",")[0]
+        if "DSN" not in words and not is_loopback(host) and not is_verified(words):
+            yield (
+                "The connection to the database is not encrypted, or its certificate is not "
+                "checked: give the words that do it in 'connection_string', such as "
+                "SSLMODE=verify-full (PostgreSQL), SSLCA (MariaDB) or Encrypt=yes (SQL Server)."
+            )
 
     def root(self) -> tuple[str, ...]:
         """Return the database, the table in it, and the location."""

@@ -20,7 +20,7 @@ from .errors import LostError, translated
 from .layout import Row
 
 SPARE = 1.0  # seconds beyond the limit that the server itself keeps
-LEAST_RATE = 1024 * 1024  # bytes a second that a large content may take
+LEAST_RATE = 256 * 1024  # bytes a second at which a content is sent at least
 
 Result = TypeVar("Result")
 Job = tuple[Callable[[Any], Any], "Future[Any]"]

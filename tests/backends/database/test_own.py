@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import io
 import pickle
+import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
+import psycopg
 import pytest
+from django.apps import apps
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
-from django.db import connections, transaction
+from django.db import connections, models, transaction
 from django.db.migrations.writer import MigrationWriter
 from django.test import override_settings
+from django.utils import timezone
 
 from storages.backends._database.dialects import MYSQL, SQLSERVER
 from storages.backends._database.layout import Layout, Names
@@ -301,6 +305,81 @@ def test_server_side_binding_of_psycopg_works_too(postgresql: Place, table: str)
     postgresql.execute(f'DROP TABLE "{table}"')
 
 
+def test_table_of_a_model_of_django_is_a_table_like_any_other(using: DatabaseStorage) -> None:
+    table = f"{using.db_table}_model"
+
+    class Stored(models.Model):
+        path = models.CharField(max_length=100, unique=True)
+        data = models.BinaryField()
+        size = models.BigIntegerField()
+        changed = models.DateTimeField()
+
+        class Meta:
+            app_label = "tests"
+            db_table = table
+
+        def __str__(self) -> str:
+            return self.path
+
+    connection = connections[str(using.using)]
+    with connection.schema_editor() as editor:
+        editor.create_model(Stored)
+    columns = {"fname_column": "path", "blob_column": "data", "size_column": "size"}
+    storage = DatabaseStorage(
+        using=using.using, db_table=table, modified_column="changed", **columns
+    )
+    before = timezone.now()
+    save(storage, "a.txt", b"content")
+    row = Stored.objects.using(using.using).get()
+    assert (row.path, bytes(row.data), row.size) == ("a.txt", b"content", 7)
+    assert before <= row.changed <= timezone.now()
+    assert storage.get_modified_time("a.txt") == row.changed
+    Stored.objects.using(using.using).create(path="b", data=b"1", size=1, changed=before)
+    assert storage.get_modified_time("b") == before
+    with connection.schema_editor() as editor:
+        editor.delete_model(Stored)
+    del apps.all_models["tests"]["stored"]
+    apps.clear_cache()
+
+
+def save_both(storage: DatabaseStorage, between: Callable[[], None]) -> None:
+    """Save two files in one transaction."""
+    with transaction.atomic(using=storage.using):
+        save(storage, "a", b"mine")
+        between()
+        save(storage, "b", b"mine")
+
+
+def test_deadlock_within_a_transaction_of_the_caller_is_not_repeated(
+    postgresql: Place, table: str
+) -> None:
+    with postgresql.alias() as alias:  # D4
+        storage = DatabaseStorage(using=alias, **{**COLUMNS, "db_table": table})
+        storage.create_table()
+        save(storage, "a", b"a")
+        save(storage, "b", b"b")
+        update = f'UPDATE "{table}" SET "SIZE" = 1 WHERE "FILE_NAME" = %s'
+
+        def other(connection: Any, done: threading.Event) -> None:
+            with suppress(psycopg.Error):
+                connection.execute(update, ["a"])
+            done.set()
+
+        with closing(postgresql.connect()) as connection:
+            connection.autocommit = False
+            # It is this side that looks for deadlocks, and is their victim.
+            connection.execute("SET deadlock_timeout = '60s'")
+            connection.execute(update, ["b"])
+            done = threading.Event()
+            thread = threading.Thread(target=other, args=(connection, done))
+            with pytest.raises(OSError, match="deadlock"):
+                save_both(storage, thread.start)
+            assert done.wait(20)
+            connection.rollback()
+        assert (read(storage, "a"), read(storage, "b")) == (b"a", b"b")
+    postgresql.execute(f'DROP TABLE "{table}"')
+
+
 # -- options ---------------------------------------------------------------------------------------
 
 
@@ -379,6 +458,26 @@ def test_values_of_a_connection_string_end_where_they_should() -> None:  # 4.6-3
         "DRIVER={SQL Server};SERVER={h;SERVER=evil,1433};DATABASE=d;UID={u}}};"
         "PWD={p;Trusted_Connection=yes}"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "is_safe"),
+    [
+        ("DRIVER={PostgreSQL Unicode};SERVER=db.example.com", False),
+        ("DRIVER={PostgreSQL Unicode};SERVER=db.example.com;SSLMODE=verify-full", True),
+        ("DRIVER={PostgreSQL Unicode};SERVER=127.0.0.1", True),
+        ("DRIVER={MariaDB Unicode};SERVER=db.example.com", False),
+        ("DRIVER={MariaDB Unicode};SERVER=db.example.com;SSLCA=/ca.pem", True),
+        ("DRIVER={SQL Server};SERVER=db.example.com,1433;Encrypt=no", False),
+        ("DRIVER={SQL Server};SERVER=db.example.com;Encrypt=yes;TrustServerCertificate=yes", False),
+        ("DRIVER={SQL Server};SERVER=db.example.com;Encrypt=yes", True),
+        ("DRIVER={SQLite3};DATABASE=/srv/files.sqlite3", True),
+        ("DSN=files", True),
+    ],
+)
+def test_connection_that_others_can_read_is_warned_of(words: str, is_safe: bool) -> None:  # 4.6-4
+    storage = DatabaseStorage(option=SEED, connection_string=words)
+    assert (list(storage.insecurities()) == []) is is_safe
 
 
 def test_connection_string_of_the_seed_is_taken_as_it_is(sqlite: Place, table: str) -> None:

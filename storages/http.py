@@ -64,13 +64,24 @@ class _Received:
         self._patience = patience
         self._waited = 0.0
         self._count = 0
+        self._broken: OSError | None = None
 
     def read(self, size: int) -> bytes:
-        """Return ``size`` bytes, fewer only at the end of the answer."""
+        """Return ``size`` bytes, fewer only at the end of the answer, or where it breaks.
+
+        What came before it broke is given first, so that whoever asks again has got further.
+        """
+        if self._broken is not None:
+            raise self._broken
         pieces = []
-        while size and (piece := self._next(size)):
-            pieces.append(piece)
-            size -= len(piece)
+        try:
+            while size and (piece := self._next(size)):
+                pieces.append(piece)
+                size -= len(piece)
+        except OSError as exc:
+            if not pieces:
+                raise
+            self._broken = exc
         return b"".join(pieces)
 
     def _next(self, size: int) -> bytes:

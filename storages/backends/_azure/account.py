@@ -140,3 +140,9 @@ def check_url(url: str) -> None:
 def check_connection_string(text: str) -> None:
     """Raise ValueError, with the end of a sentence, if a text is no connection string."""
     parse_connection_string(text)
+
+
+def check_credential(credential: object) -> None:
+    """Raise ValueError, with the end of a sentence, if an object gives no tokens."""
+    if not callable(credential) and not hasattr(credential, "get_token"):
+        raise ValueError("must be a credential of azure-identity, or a function that makes one.")

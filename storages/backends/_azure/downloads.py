@@ -13,21 +13,9 @@ from storages.driver import Entry, Stream
 from storages.http import Body, ranged_body
 
 from .listings import entry_from, entry_of
+from .session import Unread
 
 GZIP_MAGIC = b"\x1f\x8b"
-
-
-class _Answered(Exception):
-    """Carries an answer past the SDK, which would read its whole body."""
-
-    def __init__(self, response: Any) -> None:
-        super().__init__()
-        self.response = response
-
-
-def _stop(answer: Any) -> None:
-    if answer.http_response.status_code in {200, 206}:
-        raise _Answered(answer.http_response.internal_response)
 
 
 def begin(blob: BlobClient, size: int, patience: float) -> tuple[Entry, Stream | None]:
@@ -70,15 +58,11 @@ def _get(blob: BlobClient, first: int, last: int, **condition: Any) -> Any:
 
     try:
         blob.download_blob(
-            offset=first,
-            length=1,
-            raw_request_hook=ask_for_all,
-            raw_response_hook=_stop,
-            **condition,
+            offset=first, length=1, raw_request_hook=ask_for_all, unread=True, **condition
         )
-    except _Answered as answered:
+    except Unread as answered:
         return answered.response
-    raise AssertionError("the SDK calls its hook for every answer")
+    raise AssertionError("the transport raises each answer that is wanted unread")
 
 
 class _Begun:

@@ -13,6 +13,7 @@ from storages.utils import is_loopback
 
 from .account import (
     check_connection_string,
+    check_credential,
     check_key,
     check_sas,
     check_url,
@@ -51,11 +52,6 @@ def _check_domain(domain: str) -> None:
         raise ValueError("must be a host name.")
 
 
-def _check_credential(credential: Any) -> None:
-    if not callable(credential) and not hasattr(credential, "get_token"):
-        raise ValueError("must be a credential of azure-identity, or a function that makes one.")
-
-
 def check_parameters(parameters: Parameters | Callable[[str], Parameters]) -> None:
     """Raise ValueError, with the end of a sentence, for a parameter that uploads do not take."""
     if callable(parameters):
@@ -73,6 +69,11 @@ def check_expire(seconds: int) -> None:
 def _check_positive(number: float) -> None:
     if number <= 0:
         raise ValueError("must be more than 0.")
+
+
+def _check_client_options(options: Parameters) -> None:
+    if "transport" in options:
+        raise ValueError("has 'transport', which the storage makes itself: remove it.")
 
 
 def _without_sas(url: Any) -> Any:
@@ -115,7 +116,7 @@ class AzureOptions(BaseStorage):
     token_credential: Any = option(
         "AZURE_TOKEN_CREDENTIAL",
         secret=True,
-        check=_check_credential,
+        check=check_credential,
         doc="A credential of azure-identity, or a function that makes one.",
     )
     account_url: str | None = option(
@@ -179,6 +180,7 @@ class AzureOptions(BaseStorage):
         "AZURE_CLIENT_OPTIONS",
         default={},
         secret=_without_secrets,
+        check=_check_client_options,
         doc="More keywords for the SDK's ``BlobServiceClient``, which win over the options above.",
     )
     api_version: str | None = option(

@@ -27,8 +27,26 @@ _LASTING = frozenset({errno.EPROTO, errno.EHOSTUNREACH})
 _SIGNATURE = re.compile(r"(\bsig=)[^&\s\"']+", re.IGNORECASE)
 
 
+class Unread(Exception):
+    """Carries an answer of requests past the SDK, which would gather its body in memory."""
+
+    def __init__(self, response: Any) -> None:
+        super().__init__()
+        self.response = response
+
+
 class Transport(RequestsTransport):  # type: ignore[misc]
-    """Sends requests by a session of ours; can be used again after it was closed."""
+    """Sends requests by a session of ours; can be used again after it was closed.
+
+    Raises `Unread` with the answer to a request that has the option ``unread``, if it is no error.
+    """
+
+    def send(self, request: Any, *, unread: bool = False, **options: Any) -> Any:
+        """Send a request once."""
+        answer = super().send(request, **options)
+        if unread and answer.status_code in {200, 206}:
+            raise Unread(answer.internal_response)
+        return answer
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -30,14 +30,14 @@ def error(code: str, message: str = "what Azure says") -> bytes:
     return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
 
 
-def answer(front: HTTPProxy, status: int, code: str, message: str = "", **rule: Any) -> None:
+def answer(front: HTTPProxy, status: int, code: str, **rule: Any) -> None:
     """Let a proxy answer with an error of Azure's."""
     headers = {
         "x-ms-error-code": code,
         "Content-Type": "application/xml",
         **rule.pop("headers", {}),
     }
-    front.answer(status, error(code, message), headers, **rule)
+    front.answer(status, error(code), headers, **rule)
 
 
 def account(server: Azurite) -> dict[str, Any]:

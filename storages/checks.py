@@ -240,7 +240,7 @@ def made(alias: str) -> list[Found]:
     try:
         return [Found(entry_of(alias), cls(**options))]
     except (ImproperlyConfigured, TypeError) as exc:
-        if unknown := [name for name in options if name not in options_of(cls)]:
+        if unknown := cls.unknown_options(options):
             texts, ident = [unknown_option(cls, name) for name in unknown], "storages.E003"
         else:
             texts, ident = [str(exc)], "storages.E006"

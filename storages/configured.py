@@ -7,7 +7,7 @@ import copy
 import difflib
 import inspect
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from django.conf import settings
@@ -84,12 +84,17 @@ class Configured:
             raise ImproperlyConfigured(f"{type(self).__name__} got {min(twice)!r} twice.")
         return positional | options
 
+    @classmethod
+    def unknown_options(cls, options: Iterable[str]) -> list[str]:
+        """Return the names among keywords that the constructor does not take."""
+        return [name for name in options if name not in options_of(cls)]
+
     def _take(self, options: dict[str, Any]) -> None:
         declared = options_of(type(self))
         state = state_of(self)
+        for name in self.unknown_options(options):
+            raise ImproperlyConfigured(unknown_option(type(self), name))
         for name, value in options.items():
-            if name not in declared:
-                raise ImproperlyConfigured(unknown_option(type(self), name))
             target = declared[name].alias_of or name
             if target != name and target in options:
                 raise ImproperlyConfigured(

@@ -42,8 +42,11 @@ SURROUNDINGS: dict[str, Any] = {
     "client_config": {"retries": {"total_max_attempts": 1}, "connect_timeout": 2},
     "endpoint_url": f"http://{CLOSED_HOST}:{CLOSED_PORT}",
     "host": CLOSED_HOST,
+    "port": CLOSED_PORT,
     "region_name": "us-east-1",
+    "secure": False,
     "timeout": 2,
+    "type": "libcloud.storage.types.Provider.MINIO",
 }
 #: What must not be given with an option.
 INSTEAD = {"connection_string": "account_url"}
@@ -70,6 +73,7 @@ FORMS: list[Any] = [
     f"http://user:{CANARY}@{CLOSED_HOST}:{CLOSED_PORT}/",
     {"password": CANARY, "port": CLOSED_PORT},
     {"http": f"http://user:{CANARY}@{CLOSED_HOST}:{CLOSED_PORT}"},
+    {"default": {"key": CANARY}},
     {"SSECustomerKey": CANARY, "SSECustomerAlgorithm": "AES256"},
     base64.b64encode(CANARY.encode()).decode(),
     f"sv=1&sig={CANARY}",

@@ -59,15 +59,19 @@ class LocalContract(StorageContract):
         return directory
 
     def make_denied(self) -> LocalStorage:
+        return self.make_storage(location=self.denied_way(self.directory))
+
+    def denied_way(self, directory: Path) -> Path:
+        """Return a path to a directory that this process may not go."""
         locked = Path(self.enterContext(tempfile.TemporaryDirectory()))
         way = locked / "way"
-        way.symlink_to(self.directory)
+        way.symlink_to(directory)
         locked.chmod(0)
         self.addCleanup(locked.chmod, 0o700)
         if os.geteuid() == 0:
             os.seteuid(NOBODY)
             self.addCleanup(os.seteuid, 0)
-        return self.make_storage(location=way)
+        return way
 
     @property
     def longest_name(self) -> int:  # type: ignore[override]

@@ -1,0 +1,1 @@
+"""What the Libcloud backend is made of."""

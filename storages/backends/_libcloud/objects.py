@@ -1,0 +1,294 @@
+"""The primitives on a service of objects that is asked over HTTP; S3's and Azure's differ a little.
+
+libcloud signs the requests. Its own methods do not do: they take any answer to a HEAD for "no such
+file", ask twice, read ranges as text, and neither pin what is read nor hold back from a taken name.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from hashlib import md5
+from typing import ClassVar
+from urllib.parse import quote
+from xml.etree import ElementTree as ET
+
+from storages.driver import Driver, Entry, Listed, Source, Stream
+from storages.files import COPY_SIZE, READ_AHEAD
+from storages.http import Body, content_of, ranged_body
+from storages.utils import RefusedName, shown
+
+from .errors import NO_BUCKET, code_of, refused
+from .session import Answer, Session
+
+DIRECTORY = Entry(0, is_directory=True)
+#: Name of the metadata that tells a save's own file from another's.
+TOKEN = "savetoken"  # noqa: S105 - no secret
+LONGEST_KEY = 1024  # bytes of S3, characters of Azure
+DESCRIBING = ("cache-control", "content-disposition", "content-language", "expires")
+
+
+class Objects(Driver):
+    """A container of objects. A subclass says how its service spells what they have in common."""
+
+    #: What names of headers begin with: of metadata, and of what describes a file.
+    metadata_prefix: ClassVar[str]
+    describing_prefix: ClassVar[str] = ""
+    #: The header that stores only under a free name.
+    create_only: Mapping[str, str] = {"If-None-Match": "*"}
+    range_header: ClassVar[str] = "Range"
+
+    def __init__(self, session: Session, bucket: str, threshold: int | None) -> None:
+        self.session = session
+        self.bucket = bucket
+        self.threshold = threshold
+
+    def path(self, key: str) -> str:
+        """Return the path of a key's URL, quoted; RefusedName for one that no object can have."""
+        self.check_key(key)
+        return f"/{self.bucket}/{quote(key, safe='/~')}"
+
+    def check_key(self, key: str) -> None:
+        """Raise RefusedName for a key that the service refuses or rewrites."""
+        if len(key.encode()) > LONGEST_KEY:
+            raise RefusedName(f"The name and location of {shown(key)} are over 1,024 bytes long.")
+
+    # -- primitives -------------------------------------------------------------------------------
+
+    def _stat(self, key: str) -> Entry:
+        answer = self.session.ask("HEAD", self.path(key))
+        if answer.status == 404:
+            code_of(answer.response)
+            return self._directory(key)
+        if answer.status != 200:
+            raise self._refused_head(answer, key)
+        answer.response.close()
+        return self._entry(answer, int(answer.headers["Content-Length"]))
+
+    def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
+        """Get the first block, which brings what a HEAD would say."""
+        answer = self._get(key, f"bytes=0-{READ_AHEAD - 1}")
+        if answer.status == 416:
+            # An empty object has no first byte.
+            answer.response.close()
+            answer = self._get(key)
+        if answer.status == 404 and not is_missing_bucket(answer):
+            return self._directory(key), None
+        if answer.status not in {200, 206}:
+            raise self._refused(answer, "GET")
+        length = int(answer.headers["Content-Length"])
+        total = answer.headers.get("Content-Range", "").rpartition("/")[2] or length
+        return self._entry(answer, int(total)), Body(answer.response, length)
+
+    def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        condition = {"If-Match": f'"{entry.etag}"'} if entry.etag else {}
+        answer = self._get(key, f"bytes={start}-", condition)
+        if answer.status not in {200, 206}:
+            raise self._refused(answer, "GET")
+        # There are servers that know no conditions.
+        if entry.etag and _etag(answer.headers) != entry.etag:
+            answer.response.close()
+            raise OSError(errno.ESTALE, "The file was replaced while it was read")
+        return ranged_body(answer.response, start, entry.size)
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        self._require_unchanged(key, expected)
+        token = "" if overwrite else secrets.token_hex(16)
+        condition = {} if overwrite else self.create_only
+        answer = self._upload(key, source, self._description(source, token), condition)
+        if answer is None:
+            return
+        if answer.status in {200, 201}:
+            answer.response.close()
+            return
+        error = self._refused(answer, "PUT")
+        taken = answer.status in {409, 412}
+        # An earlier try, whose answer was lost, may be what holds the name.
+        if taken and answer.repeated and token and self._token(key) == token:
+            return
+        if answer.status == 412 and not overwrite:
+            raise FileExistsError(errno.EEXIST, "The name is taken")
+        raise error
+
+    def _remove(self, key: str) -> None:
+        answer = self.session.ask("DELETE", self.path(key))
+        if answer.status not in {200, 202, 204}:
+            raise self._refused(answer, "DELETE")
+        answer.response.close()
+
+    def _list(self, key: str) -> Iterator[Listed]:
+        return self._entries(key, delimiter="/")
+
+    def _walk(self, key: str) -> Iterator[Listed]:
+        return self._entries(key, delimiter="")
+
+    # -- what the services spell in their own way -------------------------------------------------
+
+    def _page(
+        self, prefix: str, delimiter: str, marker: str, limit: int | None
+    ) -> tuple[list[Listed], str]:
+        """Return a page of keys and of their common prefixes, which end in "/", and the next mark.
+
+        No next mark is "".
+        """
+        raise NotImplementedError
+
+    def _upload(
+        self, key: str, source: Source, headers: Mapping[str, str], condition: Mapping[str, str]
+    ) -> Answer | None:
+        """Send the content; return the answer to what gives it its name, None if that is done."""
+        raise NotImplementedError
+
+    # -- steps ------------------------------------------------------------------------------------
+
+    def _get(
+        self, key: str, wanted: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        asked = {self.range_header: wanted} if wanted else {}
+        return self.session.ask("GET", self.path(key), headers={**asked, **(headers or {})})
+
+    def _put(
+        self, key: str, source: Source, headers: Mapping[str, str], condition: Mapping[str, str]
+    ) -> Answer:
+        """Send the content in one request, with a digest that the service compares."""
+        sent = {"Content-MD5": digest(source), **headers, **condition}
+        if not source.size:
+            # A stream of no length would be sent in chunks, and Azure signs no length of 0.
+            return self.session.ask("PUT", self.path(key), headers=sent, data=b"")
+        sent["Content-Length"] = str(source.size)
+        return self.session.ask("PUT", self.path(key), headers=sent, data=source)
+
+    def _directory(self, key: str) -> Entry:
+        """Return the entry of a directory that holds a key; FileNotFoundError where none does."""
+        found, _ = self._page(f"{key}/", "", "", 1)
+        if not found:
+            raise FileNotFoundError(errno.ENOENT, "No such file")
+        return DIRECTORY
+
+    def _entries(self, key: str, delimiter: str) -> Iterator[Listed]:
+        prefix, marker = f"{key}/" if key else "", ""
+        while True:
+            found, following = self._page(prefix, delimiter, marker, None)
+            for name, entry in found:
+                relative = name[len(prefix) :]
+                if entry is DIRECTORY:
+                    yield relative[:-1], entry
+                # An empty object may stand for a directory.
+                elif relative and not relative.endswith("/"):
+                    yield relative, entry
+            if not following:
+                return
+            if following == marker:
+                raise OSError(errno.EPROTO, "The listing goes round in a circle")
+            marker = following
+
+    def _list_answer(self, params: Mapping[str, str]) -> ET.Element:
+        answer = self.session.ask("GET", f"/{self.bucket}", params)
+        if answer.status == 404:
+            code_of(answer.response)
+            raise OSError(*NO_BUCKET)
+        if answer.status != 200:
+            raise self._refused(answer, "a listing")
+        content = content_of(answer.response)
+        try:
+            return without_namespaces(content)
+        except ET.ParseError as exc:
+            raise OSError(
+                errno.EPROTO, "The answer is no listing: set 'type', 'host' and 'port' right"
+            ) from exc
+
+    def _description(self, source: Source, token: str) -> dict[str, str]:
+        """Return the headers that are stored with a file."""
+        described = {"content-type": source.content_type, **source.headers}
+        metadata = {**source.metadata, **({TOKEN: token} if token else {})}
+        return {
+            **{f"{self.describing_prefix}{name}": each for name, each in described.items()},
+            **{f"{self.metadata_prefix}{name}": each for name, each in metadata.items()},
+        }
+
+    def _token(self, key: str) -> str | None:
+        answer = self.session.ask("HEAD", self.path(key))
+        answer.response.close()
+        return answer.headers.get(f"{self.metadata_prefix}{TOKEN}")
+
+    def _entry(self, answer: Answer, size: int) -> Entry:
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        start = len(self.metadata_prefix)
+        metadata = {
+            name[start:]: value
+            for name, value in headers.items()
+            if name.startswith(self.metadata_prefix) and name[start:] != TOKEN
+        }
+        encodings = {each.strip() for each in headers.get("content-encoding", "").split(",")}
+        return Entry(
+            size,
+            moment(headers.get("last-modified")),
+            moment(headers.get("x-ms-creation-time")),
+            content_type=headers.get("content-type"),
+            etag=_etag(answer.headers),
+            encoding="gzip" if "gzip" in encodings else None,
+            is_directory=metadata.get("hdi_isfolder") == "true",
+            headers={name: headers[name] for name in DESCRIBING if name in headers},
+            metadata=metadata,
+        )
+
+    def _refused(self, answer: Answer, what: str) -> OSError:
+        return refused(answer.status, code_of(answer.response), what)
+
+    def _refused_head(self, answer: Answer, key: str) -> OSError:
+        """Return the error for a HEAD; where its answer has no reason, a GET is asked for one."""
+        code = code_of(answer.response)
+        if not code:
+            again = self._get(key, "bytes=0-0")
+            code = code_of(again.response)
+        return refused(answer.status, code, "HEAD")
+
+
+def is_missing_bucket(answer: Answer) -> bool:
+    """Raise the error of a container that is missing; return False for another 404."""
+    code = code_of(answer.response)
+    if code in {"NoSuchBucket", "ContainerNotFound"}:
+        raise OSError(*NO_BUCKET)
+    return False
+
+
+def digest(source: Source) -> str:
+    """Return the MD5 of a source in the form of a header, and rewind it."""
+    found = md5(usedforsecurity=False)
+    while data := source.read(COPY_SIZE):
+        found.update(data)
+    source.seek(0)
+    return base64.b64encode(found.digest()).decode()
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return the time that a header or a listing tells; None if it tells none."""
+    if not text:
+        return None
+    if text[:1].isdigit():
+        return datetime.fromisoformat(text)
+    found = parsedate_to_datetime(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def without_namespaces(content: bytes) -> ET.Element:
+    """Parse XML; the names of its elements are their local parts."""
+    root = ET.fromstring(content)  # noqa: S314 - it comes from the service that keeps the files
+    for each in root.iter():
+        each.tag = each.tag.rpartition("}")[2]
+    return root
+
+
+def text_of(element: ET.Element, path: str) -> str:
+    """Return the text of an element below another, "" where there is none."""
+    return element.findtext(path) or ""
+
+
+def _etag(headers: Mapping[str, str]) -> str | None:
+    return headers.get("ETag", "").removeprefix("W/").strip('"') or None

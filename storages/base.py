@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import posixpath
@@ -14,14 +15,15 @@ from typing import IO, Any, ClassVar, Self, cast
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import Storage
+from django.core.files.utils import validate_file_name
 from django.utils.deconstruct import deconstructible
 
 from .configured import Configured, options_of
+from .contents import as_file, check_size, rewindable
 from .driver import Driver, Entry, Source
-from .files import RemoteFile, check_size, rewindable
-from .options import UNSET, option
+from .files import RemoteFile
+from .options import UNSET, Option, option
 from .utils import (
-    get_available_overwrite_name,
     guess_content_type,
     is_nameable,
     normalize_name,
@@ -31,6 +33,13 @@ from .utils import (
 NAME_ATTEMPTS = 100  # a save that finds its name taken by another tries this many
 
 Name = str | os.PathLike[str]
+
+
+def told(_storage: object, base_url: str | None) -> str:
+    """Give ``base_url``; packages take a storage without the attribute for one that needs none."""
+    if base_url is None:
+        raise AttributeError("No 'base_url' is set")
+    return base_url
 
 
 @deconstructible
@@ -48,7 +57,9 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     location: str = option(
         default="", doc="Prefix of every key, with or without slashes at its ends."
     )
-    base_url: str | None = option(doc="URL under which the files are served.")
+    base_url: str | None = option(
+        read=told, doc="URL under which the files are served; no attribute where none is set."
+    )
     file_overwrite: bool = option(
         default=False, doc="Save over a file of the same name instead of finding a free name."
     )
@@ -61,11 +72,11 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     )
     max_size: int | None = option(doc="Bytes a saved file may have; more raises OSError (EFBIG).")
 
-    #: A smaller file is saved without asking first whether its name is free, where the service
-    #: itself refuses a taken one in `_write` and sending in vain costs less than asking.
-    unasked_size: ClassVar[int] = 0
     #: True if `save` may rename a file even when its name is free.
     renames: ClassVar[bool] = False
+    #: Bytes up to which a save under a unique name sends its content without asking whether the
+    #: name is free, for services that refuse a taken name in the request that stores the file.
+    unasked_size: ClassVar[int] = -1
 
     def root(self) -> tuple[str, ...]:
         """Return where the files lie: what is required of the options, then ``location``."""
@@ -81,6 +92,10 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     # -- names ------------------------------------------------------------------------------------
 
+    def _named(self, name: Name | None, *, root: bool = False) -> str:
+        """Return a name in the one spelling that it has; every public method does this first."""
+        return normalize_name(name, root=root)
+
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the key of a name; ``root`` lets ``""`` stand for the location itself."""
         prefix = normalize_name(self.location.lstrip("/\\"), root=True)
@@ -88,46 +103,80 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     def get_available_name(self, name: Name, max_length: int | None = None) -> str:
         """Return the name a save will use: free, or the same where files are overwritten."""
-        name = normalize_name(name)
-        if self.file_overwrite:
-            return get_available_overwrite_name(name, max_length)
+        name = self._named(name)
+        # A name that has to be shortened may be another's: then only a free one will do.
+        if self.file_overwrite and (max_length is None or len(name) <= max_length):
+            return name
         return super().get_available_name(name, max_length)
 
     # -- Django's API -----------------------------------------------------------------------------
 
     def _open(self, name: Name, mode: str = "rb") -> RemoteFile:
-        return RemoteFile(normalize_name(name), self, mode)
+        return RemoteFile(self._named(name), self, mode)
 
     def save(self, name: Name | None, content: Any, max_length: int | None = None) -> str:
         """Store a file and return its name, which differs if the name was taken.
 
         Where another client takes a free name first, the next one is tried; 100 times at most.
         """
-        name = normalize_name(content.name if name is None else name)
-        if not hasattr(content, "chunks"):
-            content = File(content, name)
+        name = self._named(content.name if name is None else name)
+        content = as_file(content, name)
         if self.file_overwrite:
             return super().save(name, content, max_length)
         with self._rewindable(content) as again:
-            if self.unasked_size and again.size < self.unasked_size:
-                with suppress(FileExistsError):
-                    return self._save(get_available_overwrite_name(name, max_length), again)
-            free = name
-            for _ in range(NAME_ATTEMPTS - 1):
-                with suppress(FileExistsError):
-                    return super().save(free, again, max_length)
-                # What holds the name need not be a file that `exists` sees.
-                free = self._alternative(name)
-            return super().save(free, again, max_length)
+            return self._save_unique(name, again, max_length)
+
+    def _save_unique(self, name: str, content: File[Any], max_length: int | None) -> str:
+        """Save under a name or the first alternative that is free when the content is stored."""
+        asks = self._asks_first(content)
+        wish = name
+        for attempt in range(1, NAME_ATTEMPTS + 1):
+            fits = max_length is None or len(wish) <= max_length
+            asked = asks or not fits
+            free = self.get_available_name(wish, max_length=max_length) if asked else wish
+            try:
+                return str(validate_file_name(self._save(free, content), allow_relative_path=True))
+            except FileExistsError:
+                if attempt == NAME_ATTEMPTS:
+                    raise
+            # What holds the name need not be a file that `exists` sees.
+            wish = self._alternative(name)
+        raise AssertionError
+
+    def _asks_first(self, content: File[Any]) -> bool:
+        """Return True if a save has to look for a free name before it sends a content."""
+        if self.unasked_size < 0:
+            return True
+        if type(self).get_available_name is not BaseStorage.get_available_name:
+            return True
+        size: int = content.seek(0, os.SEEK_END)
+        content.seek(0)
+        return size > self.unasked_size
 
     def _save(self, name: Name, content: File[Any]) -> str:
-        name = normalize_name(name)
-        self._publish(self.key(name), name, content, overwrite=self.file_overwrite)
+        name = self._named(name)
+        try:
+            self._publish(self.key(name), name, content, overwrite=self.file_overwrite)
+        except FileExistsError:
+            if not self._is_hashed(name, content):
+                raise
+            self._publish(self.key(name), name, content, overwrite=True)
         return name
+
+    def _is_hashed(self, name: str, content: File[Any]) -> bool:
+        """Return True if a name is one that Django's hashing of static files saves under.
+
+        Another process that collects the same files may have been faster: it has stored the same.
+        """
+        file_hash = getattr(self, "file_hash", None)
+        if file_hash is None or name == getattr(self, "manifest_name", None):
+            return file_hash is not None
+        digest = file_hash(name, content)
+        return bool(digest) and f".{digest}" in posixpath.basename(name)
 
     def delete(self, name: Name) -> None:
         """Remove a file; one that is not there is no error."""
-        name = normalize_name(name)
+        name = self._named(name)
         try:
             with self._errors(name):
                 self._remove(self.key(name))
@@ -136,7 +185,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     def exists(self, name: Name) -> bool:
         """Tell whether a file or directory is there; False only for a definite not-found."""
-        name = normalize_name(name, root=True)
+        name = self._named(name, root=True)
         if not name:
             return True
         try:
@@ -158,7 +207,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         With ``recursive`` all files below are yielded instead, and no directories. Names that no
         method takes, such as one with a backslash, are left out.
         """
-        name = normalize_name(path, root=True)
+        name = self._named(path, root=True)
         key = self.key(name, root=True)
         with self._errors(name):
             for each, entry in self._walk(key) if recursive else self._list(key):
@@ -174,14 +223,20 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         """Return the size of a file in bytes, as it is stored."""
         entry = self._describe(name)
         if entry.is_directory:
-            raise IsADirectoryError(errno.EISDIR, "Is a directory", normalize_name(name))
+            raise IsADirectoryError(errno.EISDIR, "Is a directory", self._named(name))
         return entry.size
 
     def url(self, name: Name | None) -> str:
         """Return the public URL of a name, without asking the service."""
-        if self.base_url is None:
+        if (base := self._public_base) is None:
             raise ValueError(f"{type(self).__name__} has no URL for its files: set 'base_url'.")
-        return public_url(self.base_url, self._url_name(name))
+        return public_url(base, self._url_name(name))
+
+    @property
+    def _public_base(self) -> str | None:
+        """The value of ``base_url``, None where none is set."""
+        is_set = options_of(type(self))["base_url"].value(self) is not None
+        return self.base_url if is_set else None
 
     def get_accessed_time(self, name: Name) -> datetime:
         """Return when a file was last read; aware if USE_TZ is on."""
@@ -219,9 +274,26 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         return posixpath.join(directory, self.get_alternative_name(root, extension))
 
     def _describe(self, name: Name) -> Entry:
-        name = normalize_name(name)
+        name = self._named(name)
         with self._errors(name):
             return self._stat(self.key(name))
+
+    def settled(self) -> Self:
+        """Return this storage, or a copy that keeps the present values of computed options."""
+        computed = self._computed()
+        if not computed:
+            return self
+        twin = copy.copy(self)
+        mine = {name: each for name, each in vars(self).items() if name not in vars(twin)}
+        vars(twin).update(mine)
+        for each in computed:
+            setattr(twin, each.name, each.value(self))
+        return twin
+
+    def _computed(self) -> list[Option]:
+        """Return the options that a property, a callable or a lazy object gives its value."""
+        options = options_of(type(self)).values()
+        return [each for each in options if not each.alias_of and each.is_computed(self)]
 
     def _rewindable(self, content: File[Any]) -> AbstractContextManager[File[Any]]:
         return rewindable(content, max_memory=self.max_memory_size, max_size=self.max_size)
@@ -247,7 +319,9 @@ class BaseStorage(Configured, Driver, _Deconstructible):
             check_size(source.size, self.max_size, name)
             try:
                 with self._errors(name):
-                    self._write(key, source, overwrite=overwrite, expected=expected)
+                    self.settled()._write(  # noqa: SLF001
+                        key, source, overwrite=overwrite, expected=expected
+                    )
             except Exception:
                 # What went wrong in the content is the caller's own, not the service's.
                 if source.error is not None:
@@ -269,7 +343,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     def _url_name(self, name: Name | None) -> str:
         """Normalise a name for a URL, where a final slash means the directory."""
-        return normalize_name(name) + ("/" if str(name).endswith(("/", "\\")) else "")
+        return self._named(name) + ("/" if str(name).endswith(("/", "\\")) else "")
 
 
 class _Errors:

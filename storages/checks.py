@@ -300,7 +300,7 @@ def unreadable(storage: Configured) -> Iterator[tuple[Option, str]]:
     for each in options_of(type(storage)).values():
         try:
             if not (each.alias_of or each.is_computed(storage)):
-                getattr(storage, each.name)
+                each.value(storage)
         except ImproperlyConfigured as exc:
             yield each, str(exc)
 

@@ -1,4 +1,4 @@
-"""RemoteFile, what `open` returns, and the content that a save is given."""
+"""RemoteFile, what `open` returns."""
 
 from __future__ import annotations
 
@@ -6,68 +6,30 @@ import contextlib
 import errno
 import gzip
 import io
+import os
 import shutil
-import tempfile
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
-from django.conf import settings
 from django.core.files.base import File
-from django.core.files.uploadedfile import InMemoryUploadedFile
 
+from .contents import COPY_SIZE, as_content
 from .driver import Entry, Stream
+from .spool import Spool
 
 if TYPE_CHECKING:
     _File = File[Any]
+    _BufferedReader = io.BufferedReader[Any]
 else:
-    _File = File
+    _File, _BufferedReader = File, io.BufferedReader
 
 READ_AHEAD = 256 * 1024  # bytes
 READ_ATTEMPTS = 3
-COPY_SIZE = 1024 * 1024  # bytes a step of copying or reading everything
-
-# Only these read their file from its start to its end; any other `chunks` is the author's own.
-_PLAIN_CHUNKS = (File.chunks, InMemoryUploadedFile.chunks)
-
-
-@contextmanager
-def rewindable(content: File[Any], *, max_memory: int, max_size: int | None) -> Iterator[File[Any]]:
-    """Give any content Django may be handed as a binary file that can be read more than once.
-
-    Seekable binary files are given as they are, and stay open afterwards. Text, sources that
-    cannot seek and those with ``chunks`` of their own are copied to a temporary file, which moves
-    to disk past ``max_memory`` bytes. Raises OSError (EFBIG) past ``max_size`` bytes.
-    """
-    if _readable_in_place(content):
-        yield content
-        return
-    with tempfile.SpooledTemporaryFile(max_memory, dir=settings.FILE_UPLOAD_TEMP_DIR) as copy:
-        for chunk in content.chunks():
-            copy.write(chunk.encode() if isinstance(chunk, str) else chunk)
-            check_size(copy.tell(), max_size, content.name)
-        yield as_content(copy, content.name, getattr(content, "content_type", None))
-
-
-def _readable_in_place(content: File[Any]) -> bool:
-    plain = "chunks" not in vars(content) and type(content).chunks in _PLAIN_CHUNKS
-    return plain and content.seekable() and content.read(0) == b""
-
-
-def as_content(file: Any, name: str | None, content_type: str | None) -> File[Any]:
-    """Wrap an open file as a save's content with a declared type."""
-    content: File[Any] = File(file, name)
-    content.content_type = content_type  # type: ignore[attr-defined]
-    return content
-
-
-def check_size(size: int, max_size: int | None, name: str | None) -> None:
-    """Raise OSError (EFBIG) for more bytes than the option ``max_size`` allows."""
-    if max_size is not None and size > max_size:
-        raise OSError(errno.EFBIG, f"The content is larger than max_size ({max_size} bytes)", name)
 
 
 class Opener(Protocol):
@@ -75,6 +37,7 @@ class Opener(Protocol):
 
     @property
     def max_memory_size(self) -> int: ...  # noqa: D102
+    def settled(self) -> Opener: ...  # noqa: D102
     def key(self, name: str) -> str: ...  # noqa: D102
     def exists(self, name: str) -> bool: ...  # noqa: D102
     def _errors(self, name: str) -> AbstractContextManager[None]: ...
@@ -88,15 +51,19 @@ class RemoteFile(_File):
 
     Reading streams, starting anew after a seek. Writing fills a temporary file that ``close()``
     publishes whole; leaving a ``with`` block by an exception, or dropping the file unclosed,
-    publishes nothing.
+    publishes nothing. The file stays where it was opened, even if an option of its storage that is
+    computed has another value later. A file that was read to be changed is stored only if it is
+    still the stored one.
     """
 
     def __init__(self, name: str, storage: Opener, mode: str = "rb") -> None:
         self._mode = _Mode.parse(mode)
-        self._storage = storage
+        self._storage = storage.settled()
+        self._name = name
         self._key = storage.key(name)
         self._entry: Entry | None = None
-        self._spool: _Spool | None = None
+        self._spool: Spool | None = None
+        self._text: dict[str, Any] = {}
         super().__init__(None, name)
         self.name: str = name
         self.mode = mode
@@ -105,23 +72,33 @@ class RemoteFile(_File):
     @property
     def size(self) -> int:
         """The bytes that reading gives; for a file being written, the bytes written so far."""
-        if self._spool is None and self._entry is not None and self._entry.encoding is None:
-            return self._entry.size
         self.file.flush()
-        stream = self._spool or self._binary
+        if isinstance(self._raw, io.FileIO):
+            return os.fstat(self._raw.fileno()).st_size
+        is_encoded = self._spool is None and self._entry is not None and self._entry.encoding
+        stream = self._binary if is_encoded else self._raw
         position = stream.tell()
         end = stream.seek(0, io.SEEK_END)
         stream.seek(position)
         return end
 
-    def open(self, mode: str | None = None, *_args: Any, **_kwargs: Any) -> RemoteFile:
-        """Rewind, or where the file is closed open it again, in the same mode."""
-        if mode is not None and _Mode.parse(mode) != self._mode:
-            raise ValueError(f"The file is open as {self.mode!r}, not {mode!r}: open it anew.")
-        if self.closed:
-            self.file = self._start()
-        else:
+    def open(  # type: ignore[override]
+        self,
+        mode: str | None = None,
+        buffering: int = -1,  # noqa: ARG002 - an argument of Python's open
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> RemoteFile:
+        """Rewind, or where the file is closed open it again, in the mode given or the same."""
+        if not self.closed:
             self.seek(0)
+            return self
+        mode = mode or self.mode
+        self._mode = _Mode.parse(mode)
+        self._text = {"encoding": encoding, "errors": errors, "newline": newline}
+        self.file = self._start()
+        self.mode = mode
         return self
 
     def close(self) -> None:
@@ -148,7 +125,7 @@ class RemoteFile(_File):
     def __del__(self) -> None:
         if vars(self).get("_spool") is not None:
             warnings.warn(
-                f"{self.name!r} was dropped without close(): nothing was saved.",
+                f"{self._name!r} was dropped without close(): nothing was saved.",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,
@@ -159,61 +136,78 @@ class RemoteFile(_File):
         self._binary = self._open_spool() if self._mode.writes else self._open_reader()
         if not self._mode.is_text:
             return cast("IO[bytes]", self._binary)
-        return io.TextIOWrapper(
-            self._binary, encoding="utf-8", newline="\n" if self._mode.writes else None
-        )
+        given = {name: each for name, each in self._text.items() if each is not None}
+        # What is only written stays as it is, also on Windows.
+        newline = None if self._mode.reads else "\n"
+        return io.TextIOWrapper(self._binary, **{"encoding": "utf-8", "newline": newline, **given})
 
-    def _open_reader(self) -> io.BufferedReader[Any]:
-        with self._storage._errors(self.name):
+    def _open_reader(self) -> _Buffered:
+        with self._storage._errors(self._name):
             self._entry, stream = self._storage._open_stream(self._key)
             if self._entry.is_directory:
-                raise IsADirectoryError(errno.EISDIR, "Is a directory", self.name)
-        raw = _Reader(self._storage, self._key, self.name, self._entry, stream)
-        buffered = io.BufferedReader(raw, READ_AHEAD)
+                raise IsADirectoryError(errno.EISDIR, "Is a directory", self._name)
+        if isinstance(stream, io.FileIO):
+            # A file of this machine can all that a reader could do for it, and more.
+            self._raw: io.RawIOBase = stream
+        else:
+            self._raw = _Reader(self._storage, self._key, self._name, self._entry, stream)
+        buffered = _Buffered(self._raw, READ_AHEAD)
         if self._entry.encoding == "gzip":
-            return io.BufferedReader(cast("io.RawIOBase", _Unzipped(buffered)), READ_AHEAD)
+            unzipped = cast("io.RawIOBase", _Unzipped(buffered, self._name))
+            return _Buffered(unzipped, READ_AHEAD)
         return buffered
 
     def _open_spool(self) -> io.BufferedWriter | io.BufferedRandom:
-        spooled = _Spool(self._storage.max_memory_size, dir=settings.FILE_UPLOAD_TEMP_DIR)
+        spool = Spool(self._storage.max_memory_size)
         try:
-            self._prepare(spooled)
+            self._prepare(spool)
         except BaseException:
-            spooled.close()
+            spool.close()
             raise
-        self._spool = spooled
-        raw = cast("io.RawIOBase", spooled)
+        self._raw = self._spool = spool
+        raw: Any = spool
         return io.BufferedRandom(raw) if self._mode.updates else io.BufferedWriter(raw)
 
-    def _prepare(self, spooled: _Spool) -> None:
+    def _prepare(self, spool: Spool) -> None:
         """Bring in the stored content where the mode keeps it; refuse a taken name for ``x``."""
         self._entry = None
-        if self._mode.action == "x" and self._storage.exists(self.name):
-            raise FileExistsError(errno.EEXIST, "The file exists", self.name)
+        if self._mode.action == "x" and self._storage.exists(self._name):
+            raise FileExistsError(errno.EEXIST, "The file exists", self._name)
         if self._mode.action in "ra":
-            try:
-                with self._open_reader() as stored:
-                    shutil.copyfileobj(stored, spooled, COPY_SIZE)
-            except FileNotFoundError:
-                if self._mode.action == "r":
-                    raise
-        if self._mode.action == "r":
-            spooled.seek(0)
-        spooled.appends = self._mode.action == "a"
-        spooled.changed = False
+            with self._stored() as stored:
+                shutil.copyfileobj(stored, spool, COPY_SIZE)
+            spool.seek(0)
+        if self._mode.action == "a":
+            spool.append_only()
+        spool.changed = False
 
-    def _publish(self, written: _Spool) -> None:
+    def _stored(self) -> IO[bytes]:
+        """Return the stored content; one that is not there yet is empty to what appends."""
+        try:
+            return cast("IO[bytes]", self._open_reader())
+        except FileNotFoundError:
+            if self._mode.action == "r":
+                raise
+        return io.BytesIO()
+
+    def _publish(self, written: Spool) -> None:
         # Nothing written to a file that was there before: it is as the mode wants it.
-        if written.changed or self._entry is None:
-            content_type = None if self._entry is None else self._entry.content_type
-            content = as_content(written, self.name, content_type)
+        if self._entry is not None and not written.changed:
+            return
+        content_type = None if self._entry is None else self._entry.content_type
+        try:
             self._storage._publish(
                 self._key,
-                self.name,
-                content,
-                overwrite=self._mode.action != "x",
+                self._name,
+                as_content(written, self._name, content_type),
+                overwrite=self._entry is not None or self._mode.action == "w",
                 expected=self._entry,
             )
+        except FileExistsError as exc:
+            if self._mode.action != "a":
+                raise
+            text = "Another made the file meanwhile: open it anew"
+            raise OSError(errno.ESTALE, text, self._name) from exc
 
     def _discard(self) -> None:
         self._spool = None
@@ -240,37 +234,63 @@ class _Mode:
         return cls(action.pop(), "+" in letters, "b" not in letters)
 
     @property
+    def reads(self) -> bool:
+        return self.updates or self.action == "r"
+
+    @property
     def writes(self) -> bool:
         return self.updates or self.action != "r"
 
 
-class _Spool(tempfile.SpooledTemporaryFile[bytes]):
-    """A temporary file that knows whether it was changed; one that appends writes at its end."""
+class _Buffered(_BufferedReader):
+    """Python's own, but reading everything holds it once."""
 
-    changed = False
-    appends = False
-
-    def write(self, data: Any) -> int:
-        self.changed = True
-        if self.appends:
-            self.seek(0, io.SEEK_END)
-        return super().write(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        self.changed = True
-        return super().truncate(size)
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size >= 0:
+            return super().read(size)
+        # The standard one joins what it has with the rest; joining holds all of it twice.
+        whole = io.BytesIO()
+        while piece := super().read(COPY_SIZE):
+            whole.write(piece)
+        return whole.getvalue()
 
 
 class _Unzipped(gzip.GzipFile):
     """What a gzip stream holds; closes the stream with itself."""
 
-    def __init__(self, compressed: io.BufferedReader[Any]) -> None:
+    def __init__(self, compressed: io.BufferedReader[Any], name: str) -> None:
         self._compressed = compressed
+        self._stored_name = name
         super().__init__(fileobj=compressed, mode="rb")
+
+    def read(self, size: int | None = -1) -> bytes:
+        with self._explained():
+            return super().read(size)
+
+    def read1(self, size: int = -1) -> bytes:
+        with self._explained():
+            return super().read1(size)
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with self._explained():
+            return super().seek(offset, whence)
 
     def close(self) -> None:
         super().close()
         self._compressed.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+            text = f"The stored bytes are no whole gzip stream, as their encoding says: {exc}"
+            raise OSError(errno.EIO, text, self._stored_name) from exc
 
 
 class _Reader(io.RawIOBase):
@@ -312,16 +332,6 @@ class _Reader(io.RawIOBase):
         self._position += len(data)
         self._stream_position = self._position
         return len(data)
-
-    def readall(self) -> bytes:
-        # The standard one reads 8 KiB a step.
-        pieces = []
-        while (left := self._entry.size - self._position) > 0:
-            piece = self._fetch(min(left, COPY_SIZE))
-            self._position += len(piece)
-            self._stream_position = self._position
-            pieces.append(piece)
-        return b"".join(pieces)
 
     def close(self) -> None:
         self._drop()

@@ -17,13 +17,19 @@ from pathlib import Path
 from django.core.files.storage import FileSystemStorage
 from django.utils._os import safe_join
 
-from .base import BaseStorage, Name
+from .base import BaseStorage, Name, told
 from .configured import options_of
+from .contents import COPY_SIZE
 from .driver import Entry, Listed, Source, Stream
-from .files import COPY_SIZE
+from .files import RemoteFile
 from .options import option, positional
 from .temporaries import beside, is_due, is_temporary, refused, stale
 from .utils import RefusedName, is_taken_by_windows, normalize_name, shown
+
+
+def _with_final_slash(storage: object, url: str | None) -> str:
+    url = told(storage, url)
+    return url if url.endswith("/") else f"{url}/"
 
 
 class LocalStorage(BaseStorage, FileSystemStorage):
@@ -41,7 +47,11 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         doc="Directory of the files; reading it gives the absolute path.",
     )
     base_url: str | None = positional(  # type: ignore[assignment]
-        "MEDIA_URL", default=None, kw_only=False, doc="URL under which the files are served."
+        "MEDIA_URL",
+        default=None,
+        kw_only=False,
+        read=_with_final_slash,
+        doc="URL under which the files are served; reading it gives it with a final slash.",
     )
     file_permissions_mode: int | None = option(
         "FILE_UPLOAD_PERMISSIONS",
@@ -67,6 +77,12 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         """Return the parts of the location."""
         return Path(self.location).parts
 
+    def _named(self, name: Name | None, *, root: bool = False) -> str:
+        """Take the location off a path inside it, as Django's own storage does."""
+        path = Path(name or "")
+        inside = path.is_absolute() and path.is_relative_to(self.location)
+        return normalize_name(path.relative_to(self.location) if inside else name, root=root)
+
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return a name in its one spelling; names of temporary files are refused."""
         key = refused(normalize_name(name, root=root))
@@ -76,7 +92,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
 
     def path(self, name: Name) -> str:
         """Return the path of a file."""
-        return safe_join(self.location, self.key(self._relative(name), root=True))
+        return safe_join(self.location, self.key(self._named(name, root=True), root=True))
 
     def exists(self, name: Name) -> bool:
         """Tell whether a name is taken, be it by a link that leads nowhere."""
@@ -87,18 +103,11 @@ class LocalStorage(BaseStorage, FileSystemStorage):
             return False
         return True
 
-    def listdir(self, path: Name) -> tuple[list[str], list[str]]:
-        """Return the base names of the directories and of the files in ``path``, each once."""
-        return super().listdir(self._relative(path))
-
-    def scan(self, path: Name = "", *, recursive: bool = False) -> Iterator[tuple[str, Entry]]:
-        """Yield names and entries of what is in a directory."""
-        return super().scan(self._relative(path), recursive=recursive)
-
-    def _relative(self, name: Name) -> Name:
-        """Take the location off a path, by which ``collectstatic`` asks for the location itself."""
-        path = Path(name)
-        return path.relative_to(self.location) if path.is_relative_to(self.location) else name
+    def _open(self, name: Name, mode: str = "rb") -> RemoteFile:
+        file = super()._open(name, mode)
+        # As Django's own storage has it: Pillow and others open the path again.
+        file.name = self.path(name)
+        return file
 
     # -- primitives -------------------------------------------------------------------------------
 
@@ -136,7 +145,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
             self._fill(temporary, source)
             self._require_unchanged(key, expected)
             if overwrite:
-                temporary.replace(path)
+                _replace(temporary, path)
             else:
                 _claim(temporary, path)
         finally:
@@ -215,6 +224,16 @@ def _moved(source: Source, temporary: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Put a file in the place of another in one step, but for one that is a mount point."""
+    try:
+        temporary.replace(path)
+    except OSError as exc:
+        if exc.errno != errno.EBUSY:
+            raise
+        shutil.copyfile(temporary, path)
 
 
 def _claim(temporary: Path, path: Path) -> None:

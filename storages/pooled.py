@@ -11,7 +11,8 @@ from django.conf import settings
 from django.core.files.base import File
 
 from .base import BaseStorage
-from .files import COPY_SIZE, RemoteFile, as_content
+from .contents import COPY_SIZE, as_content
+from .files import RemoteFile
 from .options import derived
 from .pool import Pool
 

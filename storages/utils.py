@@ -35,6 +35,70 @@ _COMPRESSED_TYPES = {
     "compress": "application/x-compress",
 }
 
+# Types of today's web (IANA's registry) that Python's own table lacks, for a system without
+# /etc/mime.types.
+_WEB_TYPES = {
+    ".cjs": "text/javascript",
+    ".3gp": "video/3gpp",
+    ".7z": "application/x-7z-compressed",
+    ".aac": "audio/aac",
+    ".apng": "image/apng",
+    ".atom": "application/atom+xml",
+    ".avif": "image/avif",
+    ".csv": "text/csv",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".eot": "application/vnd.ms-fontobject",
+    ".epub": "application/epub+zip",
+    ".flac": "audio/flac",
+    ".geojson": "application/geo+json",
+    ".glb": "model/gltf-binary",
+    ".gltf": "model/gltf+json",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".ico": "image/vnd.microsoft.icon",
+    ".ics": "text/calendar",
+    ".json5": "application/json5",
+    ".jsonld": "application/ld+json",
+    ".jxl": "image/jxl",
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".m4a": "audio/mp4",
+    ".m4v": "video/mp4",
+    ".map": "application/json",
+    ".markdown": "text/markdown",
+    ".md": "text/markdown",
+    ".mkv": "video/matroska",
+    ".mpd": "application/dash+xml",
+    ".odp": "application/vnd.oasis.opendocument.presentation",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".oga": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".ogv": "video/ogg",
+    ".opus": "audio/ogg",
+    ".otf": "font/otf",
+    ".parquet": "application/vnd.apache.parquet",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".rar": "application/vnd.rar",
+    ".rss": "application/rss+xml",
+    ".rtf": "application/rtf",
+    ".toml": "application/toml",
+    ".ttc": "font/collection",
+    ".ttf": "font/ttf",
+    ".vtt": "text/vtt",
+    ".wasm": "application/wasm",
+    ".weba": "audio/webm",
+    ".webm": "video/webm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xhtml": "application/xhtml+xml",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".zst": "application/zstd",
+}
+
 
 class RefusedName(SuspiciousFileOperation, ValueError):
     """Raised for a name no backend accepts; also a ValueError, as Django raises for empty names."""
@@ -132,11 +196,14 @@ def public_url(base_url: str, name: str) -> str:
 
 
 def guess_content_type(name: str, default: str = "application/octet-stream") -> str:
-    """Return the media type for a name by its extension; ``x.tar.gz`` is a gzip file, not a tar."""
+    """Return the media type for a name by its extension; ``x.tar.gz`` is a gzip file, not a tar.
+
+    A type that the project adds by ``mimetypes.add_type`` wins.
+    """
     kind, encoding = mimetypes.guess_type(name)
     if encoding is not None:
         return _COMPRESSED_TYPES.get(encoding, default)
-    return kind or default
+    return kind or _WEB_TYPES.get(posixpath.splitext(name)[1].lower(), default)
 
 
 def is_loopback(host: str | None) -> bool:

@@ -37,6 +37,7 @@ CLOSED_PORT = 9  # discard, which nothing listens on
 #: Values for what else a backend needs to try to connect, by option.
 SURROUNDINGS: dict[str, Any] = {
     "account_url": f"http://{CLOSED_HOST}:{CLOSED_PORT}/account",
+    "app_key": "app",
     "azure_container": "container",
     "bucket_name": "bucket",
     "client_config": {"retries": {"total_max_attempts": 1}, "connect_timeout": 2},
@@ -174,6 +175,12 @@ def error_of(operation: Callable[[], Any]) -> str:
     except Exception as exc:  # noqa: BLE001 - whichever it is
         return "".join(traceback.format_exception(exc))
     return ""
+
+
+@pytest.fixture(autouse=True)
+def no_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the canary on this machine: some services have an address that no option changes."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{CLOSED_HOST}:{CLOSED_PORT}")
 
 
 @pytest.fixture(params=["keyword", "setting"])

@@ -4,6 +4,8 @@ import io
 import itertools
 import os
 import random
+import subprocess
+import sys
 from pathlib import PurePosixPath
 
 import pytest
@@ -236,6 +238,22 @@ def test_name_that_cannot_be_shortened_is_refused(name, max_length):
 )
 def test_content_type_is_what_the_bytes_are(name, expected):
     assert guess_content_type(name) == expected
+
+
+NO_TABLE = """
+import mimetypes
+mimetypes.init([])
+from storages.utils import guess_content_type
+for each in "webp avif woff2 woff wasm mjs webmanifest map ttf otf ico svg opus m4a md".split():
+    assert guess_content_type(f"a.{each}", "") != "", each
+assert guess_content_type("A.WEBP") == "image/webp"
+mimetypes.add_type("image/of-ours", ".avif")
+assert guess_content_type("a.avif") == "image/of-ours"
+"""
+
+
+def test_types_of_today_are_known_where_the_system_has_no_table():
+    subprocess.run([sys.executable, "-c", NO_TABLE], check=True)
 
 
 def test_content_type_of_no_known_name_is_the_default():

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 from django.core.exceptions import SuspiciousFileOperation
 
 from storages.driver import Source
-from storages.utils import sdk_missing, shown
+from storages.utils import guess_content_type, sdk_missing, shown
 
 _missing: ImportError | None = None
 try:
@@ -81,6 +81,18 @@ def identified(source: Source) -> str:
         with Image.open(header, formats=list(EXTENSIONS.keys() & Image.OPEN.keys())) as image:
             _check_pixels(image.width * image.height)
             return str(image.format)
+
+
+def is_extension(text: str) -> bool:
+    """Return True if the end of a name says what a file holds; ".2023" and ". Smith" do not."""
+    if text.lower() in Image.registered_extensions():
+        return True
+    return (
+        text[1:].isascii()
+        and text[1:].isalnum()
+        and guess_content_type(f"x{text}", "") != ""
+        and not text[1:].isdigit()
+    )
 
 
 def reencoded(source: Source, found: str) -> IO[bytes]:

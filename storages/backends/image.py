@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import posixpath
 from pathlib import Path
 from typing import Any, Literal
 
-from django.core.files.base import File
-
 from storages.base import Name
+from storages.contents import as_file
 from storages.driver import Source
 from storages.local import LocalStorage
 from storages.options import option
-from storages.utils import normalize_name
 
-from ._pictures import EXTENSIONS, NotAnImage, identified, reencoded
+from ._pictures import EXTENSIONS, NotAnImage, identified, is_extension, reencoded
 
 __all__ = ["ImageStorage"]
 
@@ -39,14 +38,26 @@ class ImageStorage(LocalStorage):
     renames = True
 
     def save(self, name: Name | None, content: Any, max_length: int | None = None) -> str:
-        """Store a file and return its name, which ends in its format."""
-        name = normalize_name(content.name if name is None else name)
-        if not hasattr(content, "chunks"):
-            content = File(content, name)
-        with self._rewindable(content) as file:
-            if found := self._format(Source(file, "")):
-                name = f"{posixpath.splitext(name)[0]}.{EXTENSIONS[found]}"
-            return super().save(name, file, max_length)
+        """Store a file and return its name, which ends in its format.
+
+        A name that had to be changed for that is a free one, also where files are overwritten.
+        """
+        name = self._named(content.name if name is None else name)
+        with self._rewindable(as_file(content, name)) as file:
+            right = self._right_name(name, self._format(Source(file, "")))
+            if right == name or not self.file_overwrite:
+                return super().save(right, file, max_length)
+            unique = copy.copy(self)
+            unique.file_overwrite = False
+            return unique.save(right, file, max_length)
+
+    def _right_name(self, name: str, found: str | None) -> str:
+        """Return a name with the extension of a format in the place of the one it has."""
+        if found is None:
+            return name
+        root, extension = posixpath.splitext(name)
+        kept = root if is_extension(extension) else name
+        return f"{kept}.{EXTENSIONS[found]}"
 
     def _fill(self, temporary: Path, source: Source) -> None:
         found = self._format(source)

@@ -17,7 +17,6 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from storages.base import Name
-from storages.clients import SharedClients
 from storages.driver import Entry, Source
 from storages.driver import Listed as ListedName
 from storages.options import derived
@@ -26,19 +25,19 @@ from storages.temporaries import is_due, is_temporary, refused
 from storages.utils import RefusedName, guess_content_type, sdk_missing, shown
 
 try:
+    import requests  # noqa: F401
     from pymogilefs.exceptions import MogilefsError
-    from requests import Session
 except ImportError as exc:
     raise sdk_missing("mogile", exc) from exc
 
-from storages.http import TRANSPORT_ERRORS, explain_transport, new_session
+from storages.http import TRANSPORT_ERRORS, explain_transport
 
 from ._mogile.connector import Connector, Tracker
 from ._mogile.downloads import Copies, Download, described, locate, open_copy
 from ._mogile.errors import explain
 from ._mogile.listings import Listed, keys
 from ._mogile.options import MogileFSOptions
-from ._mogile.session import Cluster
+from ._mogile.session import Cluster, to_nodes
 from ._mogile.uploads import Upload, sweep, temporary_key
 from ._mogile.urls import is_among
 
@@ -48,8 +47,6 @@ _LOOKS = 3  # at a file whose copies vanish while it is opened, because it was r
 
 #: Media types that the view names, and shows in the browser; none of them can hold a script.
 _SHOWN_TYPES = frozenset({"image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"})
-
-_sessions: SharedClients[Session] = SharedClients()
 
 
 class MogileFSStorage(MogileFSOptions):
@@ -74,13 +71,13 @@ class MogileFSStorage(MogileFSOptions):
     @property
     def _cluster(self) -> Cluster:
         hosts = None if self.node_hosts is None else tuple(self.node_hosts)
-        http = _sessions.get("nodes", new_session)
+        http = to_nodes()
         return Cluster(self._pool, http, self.domain, hosts, self.timeout)
 
     def close(self) -> None:
         """Close idle connections of this storage and of those with equal options."""
         self._pool.close()
-        _sessions.get("nodes", new_session).close()
+        to_nodes().close()
 
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the key of a name; raises RefusedName for one too long, or a temporary one."""
@@ -128,18 +125,22 @@ class MogileFSStorage(MogileFSOptions):
 
     def _open_stream(self, key: str) -> tuple[Entry, Download | None]:
         cluster = self._cluster
-        for _ in range(_LOOKS - 1):
-            copies = locate(cluster, key)
-            with suppress(OSError):
-                return copies, open_copy(cluster, copies, 0) if copies.size else None
         copies = locate(cluster, key)
-        return copies, open_copy(cluster, copies, 0)
+        for _ in range(_LOOKS):
+            try:
+                return copies, open_copy(cluster, copies, 0) if copies.size else None
+            except OSError:
+                before, copies = copies, locate(cluster, key)
+                if copies.etag == before.etag:
+                    raise
+        raise OSError(errno.ESTALE, "The file was replaced again and again while it was opened")
 
     def _read(self, key: str, start: int, entry: Entry) -> Download:
         cluster = self._cluster
-        if isinstance(entry, Copies) and entry.urls:
+        known = entry if isinstance(entry, Copies) else None
+        if known is not None:
             with suppress(OSError):
-                return open_copy(cluster, entry, start)
+                return open_copy(cluster, known, start)
         now = locate(cluster, key)
         if now.etag != entry.etag:
             raise OSError(errno.ESTALE, "The file was replaced while it was read")
@@ -177,7 +178,11 @@ class MogileFSStorage(MogileFSOptions):
                 yield each.removeprefix(prefix), Listed(partial(self._size, each))
 
     def _size(self, key: str) -> int:
-        return self._stat(key).size
+        name = key.removeprefix(self.key("", root=True)).lstrip("/")
+        # Nothing is left of what others removed since it was listed.
+        with suppress(FileNotFoundError), self._errors(name):
+            return self._stat(key).size
+        return 0
 
 
 @require_safe

@@ -20,8 +20,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import Name
 from storages.clients import SharedClients
+from storages.contents import COPY_SIZE
 from storages.driver import Entry, Listed, Source, Stream
-from storages.files import COPY_SIZE, READ_AHEAD, RemoteFile
+from storages.files import READ_AHEAD, RemoteFile
 from storages.staticfiles import LazyManifest
 from storages.utils import frozen, public_url, sdk_missing
 
@@ -438,7 +439,7 @@ class S3Boto3Storage(S3Options):
         name = self._url_name(name)
         if self.custom_domain:
             return self._domain_url(name, parameters or {}, expire)
-        if self.base_url is not None:
+        if self._public_base is not None:
             return super().url(name)
         key = self.key(name) + ("/" if name.endswith("/") else "")
         resource = self._resource(

@@ -7,6 +7,7 @@ from .configuration import ConfigurationContract
 from .copies import CopyContract
 from .fields import FieldContract
 from .files import OpenContract, ReadContract, WriteContract
+from .handles import HandleContract
 from .integrity import IntegrityContract
 from .lifecycle import LifeCycleContract
 from .listing import ListingContract
@@ -27,6 +28,7 @@ class StorageContract(
     OpenContract,
     ReadContract,
     WriteContract,
+    HandleContract,
     FieldContract,
     NameContract,
     LookupContract,

@@ -155,6 +155,10 @@ class ContractCase(unittest.TestCase, metaclass=_Abstract):
         """
         raise NotTried("no headers()")
 
+    def name_of_open(self, name: str, storage: Storage) -> str:  # noqa: ARG002
+        """Return the ``name`` that a file has when it is open: a path where files have one."""
+        return name
+
     def limit(self, *keys: str) -> None:
         """Raise Impossible if the backend's test declares one of the keys."""
         for key in keys:

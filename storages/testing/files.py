@@ -49,7 +49,8 @@ class OpenContract(ContractCase):
         self.save("directory/file.txt")
         for mode in ("rb", "r", "wb", "w", "ab", "r+b"):
             with self.subTest(mode), self.storage.open("directory/file.txt", mode) as file:
-                self.assertEqual(file.name, "directory/file.txt")
+                expected = self.name_of_open("directory/file.txt", self.storage)
+                self.assertEqual(file.name, expected)
 
     @item(33)
     def test_open_file_has_the_mode_it_was_opened_in(self) -> None:
@@ -338,13 +339,30 @@ class ReadContract(ContractCase):
         self.assertRaises((FileNotFoundError, ValueError), file.open)
 
     @item(52)
-    def test_file_cannot_be_opened_again_in_another_mode(self) -> None:
+    def test_open_of_an_open_file_only_goes_back_whatever_the_mode(self) -> None:
         self.save("file")
         with self.unchanged(), self.storage.open("file") as file:
-            self.assertRaises(ValueError, file.open, "wb")
+            file.read(3)
+            self.assertIs(file.open("wb"), file)
             self.assertEqual(file.read(), b"content")
-        with self.unchanged():
-            self.assertRaises(ValueError, file.open, "wb")
+
+    @item(52)
+    def test_open_of_a_closed_file_opens_it_in_the_mode_given(self) -> None:
+        for before, after, stored in (
+            ("rb", "wb", b"new"),
+            ("wb", "ab", b"new"),
+            ("rb", "ab", b"contentnew"),
+            ("ab", "r+b", b"newtent"),
+        ):
+            with self.subTest(before=before, after=after):
+                self.save("file")
+                file = self.storage.open("file", before)
+                file.close()
+                with file.open(after) as again:
+                    self.assertEqual(again.write(b"new"), 3)
+                self.assert_stored("file", stored)
+                with file.open("r") as again:
+                    self.assertEqual(again.read(), stored.decode())
 
     @item(57)
     def test_files_open_at_once_are_read_independently(self) -> None:

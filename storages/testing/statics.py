@@ -1,4 +1,4 @@
-"""Item 117: Django's own use of a storage, in ``default_storage`` and ``collectstatic``."""
+"""Items 117 and 129: a storage in ``default_storage`` and in Django's ``collectstatic``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATIC: Final[Mapping[str, bytes]] = {
 
 
 class StaticFilesContract(RebuiltStorages):
-    """Item 117."""
+    """Items 117 and 129."""
 
     @item(117)
     def test_default_storage_may_be_of_this_backend(self) -> None:
@@ -93,6 +93,20 @@ class StaticFilesContract(RebuiltStorages):
         with self.unchanged():
             self.collect(self.make_manifest())
 
+    @item(129)
+    def test_two_may_collect_static_files_with_hashed_names_at_once(self) -> None:
+        one = self.make_hashing(file_overwrite=False)
+        self.collect(one)
+        # What the other process stored a moment ago was not there when this one looked.
+        other: Any = self.make_hashing(file_overwrite=False, exists=lambda *_: False)
+        self.collect(other)
+        again: Any = self.make_manifest()
+        self.assertEqual(set(again.hashed_files), set(STATIC))
+        for name, hashed in again.hashed_files.items():
+            self.assertRegex(hashed, r"\.[0-9a-f]{12}\.\w+$")
+            if name != "css/site.css":
+                self.assertEqual(self.read(hashed), STATIC[name])
+
     def stored(self) -> dict[str, bytes | None]:
         """Return names and contents of all that the server holds."""
         raw = self.raw()
@@ -100,9 +114,14 @@ class StaticFilesContract(RebuiltStorages):
 
     def make_manifest(self) -> Storage:
         """Return a storage as the overwriting one that hashes names of static files."""
+        return self.make_hashing()
+
+    def make_hashing(self, *, file_overwrite: bool = True, **members: Any) -> Storage:
+        """Return a storage of a class with Django's mixin and some members."""
         recipe = self.recipe()
-        cls = type("Manifest", (ManifestFilesMixin, import_string(recipe.path)), {})
-        storage: Storage = cls(*recipe.args, **recipe.options)
+        cls = type("Manifest", (ManifestFilesMixin, import_string(recipe.path)), members)
+        options = {**recipe.options, "file_overwrite": file_overwrite}
+        storage: Storage = cls(*recipe.args, **options)
         return storage
 
     def collect(self, storage: Storage, modified: float = LONG_AGO, *, clear: bool = False) -> str:

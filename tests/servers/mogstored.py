@@ -48,6 +48,7 @@ class Node(ThreadingHTTPServer):
         self.answers: dict[str, int] = {}
         self.ranges = True
         self.running = False
+        self.accepted = 0
         self._open: set[socket.socket] = set()
 
     def path(self, path: str) -> Path:
@@ -85,6 +86,7 @@ class Node(ThreadingHTTPServer):
         """Accept a connection and keep it in mind."""
         connection, client = super().get_request()
         self._open.add(connection)
+        self.accepted += 1
         return connection, client
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]

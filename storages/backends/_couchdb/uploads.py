@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from hashlib import md5
 from typing import Any, Final
 
+from storages.contents import COPY_SIZE
 from storages.driver import Entry, Source
-from storages.files import COPY_SIZE
 
 #: The one name of all attachments, which the old backend used too.
 ATTACHMENT: Final = "content"

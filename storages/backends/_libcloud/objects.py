@@ -17,8 +17,9 @@ from typing import ClassVar
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
+from storages.contents import COPY_SIZE
 from storages.driver import Driver, Entry, Listed, Source, Stream
-from storages.files import COPY_SIZE, READ_AHEAD
+from storages.files import READ_AHEAD
 from storages.http import Body, content_of, ranged_body
 from storages.utils import RefusedName, shown
 

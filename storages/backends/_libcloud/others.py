@@ -10,8 +10,8 @@ from typing import Any
 from libcloud.storage.base import Container, Object, StorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
 
+from storages.contents import COPY_SIZE
 from storages.driver import Driver, Entry, Listed, Source, Stream
-from storages.files import COPY_SIZE
 from storages.pool import Pool
 
 from .objects import DIRECTORY, moment

@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import itertools
 import random
-import select
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,7 +31,8 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon or (address.endswith("]") and address.startswith("[")):
         host, port = address, str(DEFAULT_PORT)
-    if not host.strip("[]") or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    is_bare_ipv6 = ":" in host and not host.startswith("[")
+    if is_bare_ipv6 or not host.strip("[]") or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise ValueError("must hold addresses such as 'tracker.example.com:7001'.")
     return host.strip("[]"), int(port)
 
@@ -128,8 +127,15 @@ class Tracker:
 
     def is_quiet(self) -> bool:
         """Tell whether nothing is there to be read, not even an end."""
-        with suppress(OSError, ValueError):
-            return not self._received and not select.select([self.socket], (), (), 0)[0]
+        self.socket.setblocking(False)
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return not self._received
+        except OSError:
+            return False
+        finally:
+            self.socket.settimeout(self._connector.timeout)
         return False
 
     def _answer(self, call: str, end: float) -> tuple[str, Values | MogilefsError]:

@@ -7,8 +7,6 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from requests import Response
-
 from storages.driver import Entry
 from storages.http import Body, ranged_body
 
@@ -17,6 +15,7 @@ from .session import Cluster, refused
 from .urls import fid_of, usable
 
 _ATTEMPTS = 3  # at a file that is replaced while it is looked up
+_ROUNDS = 2  # through the copies, for those whose connection broke
 _MOST_PATHS = 10  # that a tracker may tell
 
 
@@ -67,12 +66,17 @@ def _urls(cluster: Cluster, told: Values) -> list[str]:
 def open_copy(cluster: Cluster, copies: Copies, start: int) -> Download:
     """Return the content from a byte on, of the first copy that is whole."""
     error = OSError(errno.EIO, "No storage node has the content of the file")
-    for url in copies.urls[:]:
+    hopeless: set[str] = set()
+    for url in copies.urls * _ROUNDS:
+        if url in hopeless:
+            continue
         try:
             return _opened(cluster, copies, url, start)
         except OSError as exc:
-            copies.demote(url)
             error = exc
+            copies.demote(url)
+            if not isinstance(exc, ConnectionError):
+                hopeless.add(url)
     # "Not found" from a node is no word of the tracker's on the file.
     raise OSError(error.errno, f"{error.strerror}: no copy can be read") from error
 
@@ -85,14 +89,11 @@ def _opened(cluster: Cluster, copies: Copies, url: str, start: int) -> Download:
     if response.status_code not in {200, 206}:
         response.close()
         raise refused(response)
-    return Download(_body(response, start, copies.size), copies, url, start)
-
-
-def _body(response: Response, start: int, size: int) -> Body:
-    if size or int(response.headers.get("Content-Length", 0)) == 0:
-        return ranged_body(response, start, size)
-    response.close()
-    raise OSError(errno.EIO, "A storage node has more bytes than the tracker knows of")
+    try:
+        body = ranged_body(response, start, copies.size, patience=cluster.timeout)
+    except OSError as exc:
+        raise OSError(errno.EIO, "A storage node has a copy of another size") from exc
+    return Download(body, copies, url, start)
 
 
 class Download:
@@ -110,8 +111,11 @@ class Download:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
         try:
             data = self._body.read(size)
-        except OSError:
+        except OSError as exc:
             self._copies.demote(self._url)
+            if len(self._copies.urls) > 1:
+                # The reader goes on from where it is, in another copy.
+                raise ConnectionAbortedError(errno.ECONNABORTED, exc.strerror) from exc
             raise
         self._left -= len(data)
         if self._md5 is not None:
@@ -129,5 +133,5 @@ class Download:
         reason = "The content differs from its checksum"
         if all_of_it:
             # Nobody has seen a byte of it, so another copy may be read instead.
-            raise ConnectionAbortedError(errno.EIO, reason)
+            raise ConnectionAbortedError(errno.ECONNABORTED, reason)
         raise OSError(errno.EIO, reason)

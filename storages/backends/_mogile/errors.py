@@ -18,6 +18,7 @@ _ERRORS = {
     "unreg_domain": _DOMAIN,
     "domain_not_found": _DOMAIN,
     "no_domain": _DOMAIN,
+    "unknown_command": (errno.ENOSYS, "The tracker is too old: it does not know a command"),
     "unreg_class": (
         errno.EINVAL,
         "The domain has no such class: make it with mogadm, or check 'mogile_class'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 from pymogilefs.exceptions import MogilefsError
 
@@ -21,17 +22,19 @@ def keys(cluster: Cluster, prefix: str) -> Iterator[str]:
 
     A tracker finds keys by LIKE, which takes ``_`` for any letter and may ignore case, so its
     pages hold others too. From the second page on it also takes the prefix for a regular
-    expression. If that goes wrong, it is asked with the first part of the prefix that means itself.
+    expression, which the last key has to match. If that goes wrong, it is asked for what both begin
+    with, as far as that means itself.
     """
     asked, after = prefix, ""
     while True:
         try:
             told = cluster.ask("list_keys", prefix=asked, after=after, limit=_PAGE)
         except MogilefsError as exc:
-            shorter = "".join(_LITERAL.findall(asked)[:1])
             if exc.code == "none_match":
                 return
-            if not after or shorter == asked or exc.code not in {"after_mismatch", "failure"}:
+            both = takewhile(lambda pair: pair[0] == pair[1], zip(asked, after, strict=False))
+            shorter = "".join(_LITERAL.findall("".join(each for each, _ in both))[:1])
+            if shorter == asked or exc.code not in {"after_mismatch", "failure"}:
                 raise
             asked = shorter
             continue

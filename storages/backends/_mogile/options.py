@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from storages.base import BaseStorage
+from storages.base import BaseStorage, told
 from storages.options import option, positional
 
 from .connector import split_address
@@ -24,6 +24,11 @@ def _check_positive(value: float) -> None:
         raise ValueError("must be more than 0.")
 
 
+def _check_location(value: str) -> None:
+    if not value.startswith("/"):
+        raise ValueError("must be a location of nginx, such as '/mogilefs-node/'.")
+
+
 class MogileFSOptions(BaseStorage):
     """The options of `MogileFSStorage`."""
 
@@ -32,6 +37,7 @@ class MogileFSOptions(BaseStorage):
         "MEDIA_URL",
         default=None,
         kw_only=False,
+        read=told,
         doc="URL under which `serve_mogilefs_file` serves the files.",
     )
     domain: str = option("MOGILEFS_DOMAIN", required=True, doc="Domain that holds the keys.")
@@ -68,6 +74,7 @@ class MogileFSOptions(BaseStorage):
     )
     accel_redirect: str | None = option(
         "MOGILEFS_ACCEL_REDIRECT",
+        check=_check_location,
         doc="Internal location of nginx that fetches the file: ``X-Accel-Redirect``.",
     )
     proxy_hosts: Sequence[str] = option(
@@ -81,3 +88,13 @@ class MogileFSOptions(BaseStorage):
         default=10,
         doc="Seconds for which the view keeps in mind where a file is; 0 for not at all.",
     )
+
+    def contradictions(self) -> Iterator[str]:
+        """Yield a sentence for each pair of options that cannot both hold."""
+        yield from super().contradictions()
+        if self.serve_with_perlbal and self.accel_redirect:
+            yield (
+                "The options 'serve_with_perlbal' (setting SERVE_WITH_PERLBAL) and "
+                "'accel_redirect' (setting MOGILEFS_ACCEL_REDIRECT) are for one proxy each: "
+                "set one of them."
+            )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from requests import Response, Session
 
-from storages.http import TRANSPORT_ERRORS, explain_transport
+from storages.clients import SharedClients
+from storages.http import TRANSPORT_ERRORS, explain_transport, new_session
 from storages.pool import Pool
 
 from .connector import Tracker
@@ -17,6 +18,21 @@ from .urls import Hosts
 
 #: Bytes a second that a tracker or node reads from its disks at least, to sum a file up.
 _SLOWEST_DISK = 5 * 1024 * 1024
+
+
+_sessions: SharedClients[Session] = SharedClients()
+
+
+def to_nodes() -> Session:
+    """Return this process's HTTP connections to storage nodes."""
+    return _sessions.get("nodes", _direct)
+
+
+def _direct() -> Session:
+    session = new_session()
+    # Nodes are in the private network, which no proxy of the environment leads to.
+    session.trust_env = False
+    return session
 
 
 @dataclass(frozen=True)

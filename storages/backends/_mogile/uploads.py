@@ -21,6 +21,7 @@ from .urls import usable
 
 _ATTEMPTS = 3  # at the last step, whose answer may be lost
 _ROUNDS = 2  # through the destinations, for those whose connection broke
+_LONGEST_ANSWER = 4096  # bytes of a node's text that says that all is well
 _LOST = (ConnectionError, TimeoutError)
 
 _TEMPORARY = ".storages-"  # what temporary keys begin with, at the root of the domain
@@ -124,6 +125,8 @@ class Upload:
                 # What a node refuses, it refuses again.
                 del destinations[url]
                 raise refused(response)
+            # Read to its end, the answer gives its connection back.
+            response.raw.read(_LONGEST_ANSWER)
         checksum = f"MD5:{content.md5.hexdigest()}"
         self._close |= {"size": self._source.size, "checksum": checksum, "checksumverify": 1}
 

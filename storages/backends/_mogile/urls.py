@@ -37,9 +37,10 @@ def fid_of(url: str) -> str | None:
 def is_among(host: str, hosts: Iterable[str]) -> bool:
     """Tell whether a host is one of those named, or its address in one of the networks."""
     try:
-        address = ipaddress.ip_address(host)
+        told = ipaddress.ip_address(host)
     except ValueError:
         return host in hosts
+    address = getattr(told, "ipv4_mapped", None) or told
     return any(address in network for network in map(_network, hosts) if network is not None)
 
 

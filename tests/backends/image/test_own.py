@@ -82,7 +82,10 @@ def test_extension_is_appended_or_replaced_by_that_of_the_format(storage, stored
         "photo.PNG": "photo",
         "directory.d/photo": "directory.d/photo",
         "photo.tar.gz": "photo.tar",
-        "Été 1.Été": "Été 1",
+        "Été 1.Été": "Été 1.Été",
+        "Mr. Smith": "Mr. Smith",
+        "map.2023": "map.2023",
+        "version 1.2": "version 1.2",
         ".hidden": ".hidden",
     }.items():
         saved = save(storage, name, content)
@@ -117,20 +120,32 @@ def test_name_that_is_taken_with_its_new_extension_gets_another(storage, stored)
     assert {stored(name) for name in names} == {picture("JPEG")}
 
 
-def test_overwriting_replaces_the_file_of_the_new_extension(tmp_path, stored):
+def test_overwriting_replaces_no_file_of_another_name(tmp_path, stored):
     storage = ImageStorage(tmp_path / "files", file_overwrite=True)
-    for name, colour in (("photo", "red"), ("photo.png", "blue")):
-        assert save(storage, name, picture("JPEG", colour)) == "photo.jpg"
+    names = {
+        save(storage, name, picture("JPEG", colour)): colour
+        for name, colour in (("photo.jpg", "red"), ("photo.png", "blue"), ("photo", "green"))
+    }
+    assert len(names) == 3
+    assert {name: stored(name) for name in names} == {
+        name: picture("JPEG", colour) for name, colour in names.items()
+    }
+
+
+def test_overwriting_replaces_the_file_of_the_same_name(tmp_path, stored):
+    storage = ImageStorage(tmp_path / "files", file_overwrite=True)
+    for colour in ("red", "blue"):
+        assert save(storage, "photo.jpg", picture("JPEG", colour)) == "photo.jpg"
     assert stored("photo.jpg") == picture("JPEG", "blue")
 
 
 def test_max_length_holds_for_the_name_with_its_new_extension(tmp_path):
     unique = ImageStorage(tmp_path, file_overwrite=False)
     overwriting = ImageStorage(tmp_path, file_overwrite=True)
-    assert save(overwriting, "photograph", picture("AVIF"), max_length=10) == "photo.avif"
-    name = save(unique, "photograph", picture("AVIF"), max_length=14)
-    assert len(name) <= 14
-    assert name.endswith(".avif")
+    for storage in (unique, overwriting):
+        name = save(storage, "photograph", picture("AVIF"), max_length=14)
+        assert len(name) <= 14
+        assert name.endswith(".avif")
     for storage in (unique, overwriting):
         with pytest.raises(SuspiciousFileOperation):
             save(storage, "photo", picture("AVIF"), max_length=5)

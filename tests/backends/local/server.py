@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+from django.core.files.storage import Storage
 from PIL import Image
 
 from storages.local import LocalStorage
@@ -76,6 +77,9 @@ class LocalContract(StorageContract):
     @property
     def longest_name(self) -> int:  # type: ignore[override]
         return os.pathconf(self.directory, "PC_PATH_MAX") - len(f"{self.directory}/") - 1
+
+    def name_of_open(self, name: str, storage: Storage) -> str:
+        return storage.path(name)
 
     def raw(self) -> RawDirectory:
         return RawDirectory(self.directory)

@@ -12,7 +12,7 @@ from tests.servers.mogilefs import Cluster
 @pytest.fixture(scope="session")
 def mogilefs() -> Iterator[Cluster]:
     """Two trackers and three nodes for all tests that break nothing."""
-    with Cluster(trackers=2) as cluster:
+    with Cluster(trackers=2, memcached=True) as cluster:
         yield cluster
 
 

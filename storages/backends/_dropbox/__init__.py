@@ -1,0 +1,1 @@
+"""What the Dropbox backend is made of."""

@@ -1,0 +1,161 @@
+"""What open files do that no service shows by itself."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import threading
+import tracemalloc
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from PIL import Image
+
+from storages.driver import Entry, Source, Stream
+from tests.memory import MemoryStorage
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage(bucket=uuid.uuid4().hex, file_overwrite=True)
+
+
+class Vanishing(io.BytesIO):
+    """A stream whose file is deleted half-way."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if data := super().read(1000 if size is None else min(size, 1000)):
+            return data
+        raise FileNotFoundError(errno.ENOENT, "Deleted meanwhile")
+
+
+class VanishingStorage(MemoryStorage):
+    def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        return Vanishing(self.objects[key][0][start : start + 2000])
+
+
+@pytest.mark.parametrize("mode", ["ab", "a", "r+b"])
+def test_file_whose_copy_breaks_is_not_opened_to_be_changed(mode: str) -> None:
+    storage = VanishingStorage(bucket=uuid.uuid4().hex, file_overwrite=True)
+    storage.save("file", ContentFile(bytes(5000)))
+    with pytest.raises(FileNotFoundError):
+        storage.open("file", mode)
+    assert storage.size("file") == 5000
+
+
+def test_reading_all_holds_the_content_once(storage: MemoryStorage) -> None:
+    size = 40 * MIB
+    storage.save("file", ContentFile(bytes(size)))
+    # This backend's own stream is a copy in memory.
+    with storage.open("file") as file:
+        file.read(1)
+        tracemalloc.start()
+        try:
+            assert len(file.read()) == size - 1
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak <= 1.3 * size
+
+
+class EncodedStorage(MemoryStorage):
+    """Says that what it holds is compressed."""
+
+    def _stat(self, key: str) -> Entry:
+        return replace(super()._stat(key), encoding="gzip")
+
+
+@pytest.mark.parametrize(
+    "stored", [gzip.compress(bytes(100_000))[:-20], b"no gzip at all", b"\x1f"]
+)
+def test_stored_bytes_that_are_no_whole_gzip_stream_are_an_oserror(stored: bytes) -> None:
+    storage = EncodedStorage(bucket=uuid.uuid4().hex, file_overwrite=True)
+    storage.save("file", ContentFile(stored))
+    for read in (lambda file: file.read(), lambda file: file.readlines(), lambda file: file.size):
+        with storage.open("file") as file, pytest.raises(OSError, match="gzip") as caught:
+            read(file)
+        assert caught.value.filename == "file"
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "PNG", "TIFF", "JPEG"])
+@pytest.mark.parametrize("size", [(4, 3), (2000, 1500)])
+def test_picture_that_pillow_writes_is_the_picture(
+    storage: MemoryStorage, kind: str, size: tuple[int, int]
+) -> None:
+    with storage.open("picture", "wb") as file:
+        Image.new("RGB", size, "red").save(file, kind)
+    with storage.open("picture") as file, Image.open(file) as found:
+        found.load()
+        assert found.size == size
+
+
+class Tenants(MemoryStorage):
+    """Has its files where the thread that uses it says."""
+
+    current = threading.local()
+
+    @property
+    def bucket(self) -> str:  # type: ignore[override]
+        return str(self.current.bucket)
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        write = super()._write
+
+        def job() -> None:
+            write(key, source, overwrite=overwrite, expected=expected)
+
+        worker = threading.Thread(target=job)
+        worker.start()
+        worker.join()
+
+
+def test_threads_of_a_save_store_where_the_save_began() -> None:
+    Tenants.current.bucket = bucket = uuid.uuid4().hex
+    storage = Tenants(file_overwrite=True)
+    storage.save("file", ContentFile(b"content"))
+    assert MemoryStorage(bucket=bucket).exists("file")
+
+
+def test_tenants_in_threads_never_see_a_file_of_another() -> None:
+    storage, errors = Tenants(file_overwrite=True), list[object]()
+    buckets = [uuid.uuid4().hex for _ in range(2)]
+
+    def work(number: int) -> None:
+        mine, others = buckets[number % 2], buckets[(number + 1) % 2]
+        for turn in range(30):
+            name = f"{number}-{turn}"
+            Tenants.current.bucket = mine
+            with storage.open(name, "wb") as file:
+                file.write(mine.encode())
+                Tenants.current.bucket = others
+            if storage.exists(name):
+                errors.append(name)
+            Tenants.current.bucket = mine
+            with storage.open(name) as file:
+                Tenants.current.bucket = others
+                if file.read() != mine.encode():
+                    errors.append(name)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert errors == []
+    assert len(MemoryStorage(bucket=buckets[0]).listdir("")[1]) == 8 * 30
+
+
+def test_file_is_reopened_with_the_arguments_of_python_s_open(storage: MemoryStorage) -> None:
+    storage.save("file", ContentFile("é\r\n".encode("latin-1")))
+    file: Any = storage.open("file")
+    file.close()
+    with file.open("r", encoding="latin-1", newline="") as again:
+        assert again.read() == "é\r\n"

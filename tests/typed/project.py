@@ -9,6 +9,7 @@ from typing import Any
 from django.core.files.storage import storages
 from django.db import models
 
+from storages.backends.database import DatabaseStorage
 from storages.backends.ftp import FTPStorage
 from storages.backends.image import ImageStorage
 from storages.backends.overwrite import OverwriteStorage
@@ -58,6 +59,8 @@ class Report(models.Model):  # noqa: DJ008
     old = models.ImageField(storage=OldStorage(bucket_name="old"))
     given = models.FileField(storage=private)
     entry = models.FileField(storage=storages["default"])
+    database = models.ImageField(upload_to="player_photos", storage=DatabaseStorage())
+    database_table = models.FileField(storage=DatabaseStorage({"db_table": "files"}, using="x"))
     ftp = models.FileField(storage=FTPStorage("ftps://files.example/site", "/files/"))
     sftp = models.FileField(storage=SFTPStorage("files.example", {"port": 2222}))
     sftp_root = models.FileField(storage=SFTPStorage(root_path="/site/", file_mode=0o640))

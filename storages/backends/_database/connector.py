@@ -85,16 +85,20 @@ class Connector:
 
     def _open(self) -> Any:
         module = pyodbc()
+        try:
+            # No variable holds the text: Django's debug page shows those of failed calls.
+            return module.connect(self._text(), autocommit=True, timeout=math.ceil(self.timeout))
+        except module.Error as exc:
+            safe = self._redacted(exc)
+        raise translated(safe) from safe
+
+    def _text(self) -> str:
         # The driver manager may be set up to pool connections, and would give a forked process its
         # parent's: no two processes have this text in common. Drivers ignore the word.
         text = f"{self.connection_string.rstrip('; ')};StoragesProcess={os.getpid()}"
-        if "maria" in text.lower():
-            # It takes no notice of the limit below.
-            text += f";CONN_TIMEOUT={math.ceil(self.timeout)}"
-        try:
-            return module.connect(text, autocommit=True, timeout=math.ceil(self.timeout))
-        except module.Error as exc:
-            raise self._redacted(exc) from None
+        # MariaDB's driver takes no notice of the limit that is given to it otherwise.
+        limit = f";CONN_TIMEOUT={math.ceil(self.timeout)}" if "maria" in text.lower() else ""
+        return text + limit
 
     def _begin(self, connection: Any) -> Dialect:
         """Find out which database this is, and set the limits of its own."""
@@ -115,10 +119,7 @@ class Connector:
         told = [str(each) for each in exc.args]
         for secret in filter(None, (self.connection_string, *self.secrets)):
             told = [each.replace(secret, "…") for each in told]
-        safe = type(exc)(*told)
-        error = translated(safe)
-        error.__cause__ = safe
-        return error
+        return type(exc)(*told)
 
 
 def quoted(value: str) -> str:

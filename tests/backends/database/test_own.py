@@ -16,7 +16,7 @@ from django.apps import apps
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
-from django.core.files.storage import storages
+from django.core.files.storage import default_storage, storages
 from django.core.management import CommandError, call_command
 from django.db import connections, models, transaction
 from django.db.migrations.writer import MigrationWriter
@@ -381,6 +381,38 @@ def test_deadlock_within_a_transaction_of_the_caller_is_not_repeated(
 
 
 # -- options ---------------------------------------------------------------------------------------
+
+
+DOCUMENTED = """
+DB_FILES = {
+    'db_table': 'FILES',
+    'fname_column':  'FILE_NAME',
+    'blob_column': 'BLOB',
+    'size_column': 'SIZE',
+    'base_url': 'http://localhost/dbfiles/'
+}
+"""
+
+
+@pytest.mark.filterwarnings("ignore:The .*_STORAGE setting is deprecated")
+def test_settings_and_field_of_the_documents_work(sqlite: Place) -> None:
+    written: dict[str, Any] = {}
+    exec(DOCUMENTED, {}, written)
+    ways = {"DATABASE_ODBC_DRIVER": "SQLite3", "DATABASE_NAME": str(sqlite.file)}
+    with override_settings(**written, **ways, DEFAULT_FILE_STORAGE=PATH):
+        sqlite.execute(
+            'CREATE TABLE FILES (FILE_NAME nvarchar(100) PRIMARY KEY, "BLOB" image, SIZE bigint)'
+        )
+        player_photo = models.ImageField(upload_to="player_photos", storage=DatabaseStorage())
+        name = player_photo.generate_filename(None, "me.jpg")
+        assert player_photo.storage.save(name, ContentFile(b"picture")) == "player_photos/me.jpg"
+        assert player_photo.storage.save(name, ContentFile(b"another")) == "player_photos/me.jpg"
+        image_file = DatabaseStorage().open("player_photos/me.jpg", "rb")
+        assert image_file.read() == b"another"
+        assert player_photo.storage.url(name) == "http://localhost/dbfiles/player_photos/me.jpg"
+        assert default_storage.size(name) == 7
+        sqlite.execute("DROP TABLE FILES")
+        player_photo.storage.close()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Run the benchmarks named, all without names: ``python -m benchmarks s3 sftp ftp``."""
+"""Run the benchmarks named, all without names: ``python -m benchmarks s3 azure``."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from storages.utils import public_url, sdk_missing
 
 try:
     from azure.core.exceptions import HttpResponseError
-    from azure.storage.blob import ContentSettings
+    from azure.storage.blob import ContentSettings, StandardBlobTier
 except ImportError as exc:
     raise sdk_missing("azure", exc) from exc
 
@@ -111,6 +111,8 @@ class AzureStorage(AzureConnector):
         settings = {"content_type": source.content_type, **settings}
         settings |= {each: value for each, value in kept.items() if each in CONTENT_SETTINGS}
         others = {each: parameters[each] for each in UPLOAD_PARAMETERS if each in parameters}
+        if isinstance(tier := others.get("standard_blob_tier"), str):
+            others["standard_blob_tier"] = StandardBlobTier(tier)
         if source.metadata:
             others["metadata"] = dict(source.metadata)
         return {"content_settings": ContentSettings(**settings), **others}

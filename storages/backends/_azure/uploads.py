@@ -46,12 +46,11 @@ class Upload:
         """Store the source. The service checks each request by its MD5."""
         if self.source.size <= SINGLE_PUT:
             content = self.source.read()
-            digest = md5(content, usedforsecurity=False).digest()
             self._finish(
                 lambda **more: self.blob.upload_blob(
                     content, length=len(content), overwrite=True, validate_content=True, **more
                 ),
-                lambda: self._holds(digest),
+                lambda: self._holds(content),
             )
             return
         for _ in range(WRITE_ATTEMPTS):
@@ -113,7 +112,8 @@ class Upload:
             return {"etag": self.expected.etag, "match_condition": same}
         return {}
 
-    def _holds(self, digest: bytes) -> bool:
+    def _holds(self, content: bytes) -> bool:
+        digest = md5(content, usedforsecurity=False).digest()
         found = self.blob.get_blob_properties()
         return bytes(found.content_settings.content_md5 or b"") == digest
 

@@ -31,7 +31,7 @@ from ._dropbox.errors import ERRORS, explain, says
 from ._dropbox.listings import DropboxEntry, entry_of, list_folder, walk_folder
 from ._dropbox.options import PSEUDO_PATH, DropBoxOptions, check_expire, path_root_header
 from ._dropbox.session import ATTEMPTS, Client
-from ._dropbox.uploads import Upload
+from ._dropbox.uploads import PART, Upload
 
 DropBoxFile = RemoteFile
 
@@ -46,6 +46,7 @@ class DropBoxStorage(DropBoxOptions):
     """Files in a folder of a Dropbox account."""
 
     sdk_errors = ERRORS
+    unasked_size = PART
 
     def _error(self, exc: Exception, name: str) -> OSError:
         error = super()._error(exc, name)
@@ -231,7 +232,7 @@ class DropBoxStorage(DropBoxOptions):
                 raise ValueError(f"expire {exc}") from None
         if parameters:
             raise ValueError("Dropbox's links take no parameters.")
-        if self.base_url is not None:
+        if self._public_base is not None:
             return super().url(name)
         name = self._url_name(name)
         with self._errors(name):

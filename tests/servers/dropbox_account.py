@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import re
@@ -81,6 +82,11 @@ class Item:
     tick: int = 0
     paper: bool = False
 
+    @functools.cached_property
+    def hash(self) -> str:
+        """The hash of the content."""
+        return content_hash(self.data or b"")
+
     def metadata(self, *, tagged: bool = True) -> Json:
         """Describe it as the API does."""
         name = self.path.rpartition("/")[2]
@@ -98,7 +104,7 @@ class Item:
             if self.paper:
                 found["export_info"] = {"export_as": "html"}
             else:
-                found["content_hash"] = content_hash(self.data)
+                found["content_hash"] = self.hash
         return found if tagged else {name: found[name] for name in found if name != ".tag"}
 
 
@@ -112,11 +118,13 @@ class Session:
     committed: bool = False
 
     def data(self) -> bytes:
-        """Return what there is from the start without a gap."""
-        found = bytearray()
-        while part := self.parts.get(len(found)):
-            found += part
-        return bytes(found)
+        """Return all there is, in order."""
+        return b"".join(self.parts[start] for start in sorted(self.parts))
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the parts follow one another from the start without a gap."""
+        return sum(map(len, self.parts.values())) == self.length
 
     @property
     def length(self) -> int:

@@ -427,7 +427,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal("concurrent_session_data_not_allowed")
         if not session.closed:
             raise Refusal("concurrent_session_not_closed")
-        if len(session.data()) != session.length:
+        if not session.is_whole:
             raise Refusal("concurrent_session_missing_data")
 
     def _session(self, cursor: Json, *outer: str) -> Session:

@@ -41,6 +41,8 @@ _UNREADABLE = (AssertionError, KeyError, TypeError, ValueError, ValidationError)
 #: Stands for an answer that asks to send the request again.
 _BUSY = object()
 
+_RESULT = "Dropbox-API-Result"
+
 Result = TypeVar("Result")
 
 
@@ -166,6 +168,12 @@ class Client(Dropbox):  # type: ignore[misc]
     def raise_dropbox_error_for_resp(self, res: Response) -> None:
         """Raise the error that an answer is, without the secrets that it may repeat."""
         request = res.headers.get("x-dropbox-request-id")
+        if not res.ok:
+            # Read to its end, it gives its connection back.
+            _ = res.content
+        elif str(res.url).endswith("/files/download") and _RESULT not in res.headers:
+            # Nobody gets to read what comes without it.
+            res.close()
         if res.status_code == 429:
             raise RateLimitError(request, None, _asked_wait(res))
         # The SDK takes these for errors of the route, which they are not.

@@ -74,14 +74,16 @@ class Upload:
     def _send(self) -> FileMetadata:
         if self._source.size <= PART:
             return self._send_at_once(self._source.read())
-        for attempt in range(ATTEMPTS):
+        lost: ApiError | None = None
+        for _ in range(ATTEMPTS):
             self._source.seek(0)
             try:
                 return self._send_in_session()
             except ApiError as exc:
-                if not says(exc, *_LOST) or attempt == ATTEMPTS - 1:
+                if not says(exc, *_LOST):
                     raise
-        raise AssertionError
+                lost = exc
+        raise OSError(errno.EIO, "Dropbox loses every upload session: try again later") from lost
 
     def _hash(self) -> str:
         """Return Dropbox's hash of what was sent: that of the digests of its blocks."""
@@ -174,6 +176,10 @@ class Upload:
         """Return what sends the parts from an offset one after the other."""
 
         def send(session: str) -> None:
+            # Parts that begin elsewhere are no blocks of the hash.
+            self._source.seek(0)
+            for start in range(0, self._source.size, PART):
+                self._digests[start] = sha256(self._source.read(PART)).digest()
             position = min(offset, self._source.size)
             self._source.seek(position)
             while True:
@@ -188,17 +194,17 @@ class Upload:
 
     def _append(self, session: str, offset: int, part: bytes, close: bool) -> None:
         """Send one part; what of it the session has already is not sent again."""
+        digest = sha256(part).digest()
         if part and offset % PART == 0:
-            self._digests[offset] = sha256(part).digest()
+            self._digests[offset] = digest
         done = 0
         for attempt in range(ATTEMPTS):
             piece = part[done:]
-            digests = {0: self._digests[offset] if not done else sha256(piece).digest()}
             cursor = UploadSessionCursor(session, offset + done)
-            checked = _joined(digests if piece else {})
+            digests = {0: sha256(piece).digest() if done else digest} if piece else {}
             try:
                 self._client.files_upload_session_append_v2(
-                    piece, cursor, close, content_hash=checked
+                    piece, cursor, close, content_hash=_joined(digests)
                 )
             except ApiError as exc:
                 if close and says(exc, "closed"):

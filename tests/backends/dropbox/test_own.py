@@ -68,9 +68,12 @@ def test_save_of_up_to_four_mebibytes_is_one_request(site: Site, size: int) -> N
     assert site.routes == ["upload"]
 
 
-def test_save_under_a_free_name_asks_for_it_first(site: Site) -> None:
-    save(site.storage(file_overwrite=False))
-    assert site.routes == ["get_metadata", "upload"]
+def test_save_under_a_free_name_asks_for_it_only_where_it_is_large(site: Site) -> None:
+    storage = site.storage(file_overwrite=False)
+    save(storage)
+    assert site.routes == ["upload"]
+    save(storage, "b.bin", bytes(4 * MIB + 1))
+    assert site.routes[1:3] == ["get_metadata", "upload_session/start"]
 
 
 def test_larger_save_is_a_request_for_each_four_mebibytes_and_two(site: Site) -> None:

@@ -50,6 +50,15 @@ class LibCloudStorage(LibCloudOptions):
 
     sdk_errors = ERRORS
 
+    def __init__(
+        self,
+        provider_name: str | None = None,
+        option: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        initialize: Any = super().__init__
+        initialize(provider_name, option, **options)
+
     def _explain(self, exc: Exception) -> tuple[int, str]:
         return explain(exc) if isinstance(exc, ERRORS) else super()._explain(exc)
 

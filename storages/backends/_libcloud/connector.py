@@ -170,7 +170,11 @@ class _OwnHTTP(LibcloudConnection):
             self.ca_cert = self.authorities
 
     def prepared_request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-        """Send a request; a space in the query is sent as it was signed."""
+        """Send a request; a space in the query is sent as it was signed.
+
+        Some drivers would hold a whole file in memory, others give it out as it comes.
+        """
+        kwargs["stream"] = kwargs.get("stream") or method == "GET"
         usual: Any = super()
         usual.prepared_request(method, url.replace("+", "%20"), *args, **kwargs)
 

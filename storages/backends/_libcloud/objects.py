@@ -272,9 +272,8 @@ def moment(text: str | None) -> datetime | None:
     """Return the time that a header or a listing tells; None if it tells none."""
     if not text:
         return None
-    if text[:1].isdigit():
-        return datetime.fromisoformat(text)
-    found = parsedate_to_datetime(text)
+    is_iso = text[:1].isdigit()
+    found = datetime.fromisoformat(text) if is_iso else parsedate_to_datetime(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -177,15 +177,6 @@ class LibCloudOptions(BaseStorage):
         "constructor that are no options are gathered here.",
     )
 
-    def __init__(
-        self,
-        provider_name: str | None = None,
-        option: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> None:
-        initialize: Any = super().__init__
-        initialize(provider_name, option, **options)
-
     # -- the entry --------------------------------------------------------------------------------
 
     @property

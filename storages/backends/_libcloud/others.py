@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from libcloud.storage.base import Container, Object, StorageDriver
 from libcloud.storage.types import ObjectDoesNotExistError
@@ -13,8 +14,12 @@ from libcloud.storage.types import ObjectDoesNotExistError
 from storages.contents import COPY_SIZE
 from storages.driver import Driver, Entry, Listed, Source, Stream
 from storages.pool import Pool
+from storages.utils import RefusedName, shown
 
 from .objects import DIRECTORY, moment
+
+#: What some drivers leave as it is where they read, so that another file would be read.
+_UNQUOTED = re.compile("[%?#]")
 
 
 class OtherObjects(Driver):
@@ -25,6 +30,8 @@ class OtherObjects(Driver):
         self.bucket = bucket
 
     def _stat(self, key: str) -> Entry:
+        if found := _UNQUOTED.search(key):
+            raise RefusedName(f"The driver would not quote {found[0]!r} in the name {shown(key)}.")
         try:
             with self.pool().lease() as driver:
                 return _entry(driver.get_object(self.bucket, key))
@@ -49,13 +56,12 @@ class OtherObjects(Driver):
         self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
     ) -> None:
         self._require_unchanged(key, expected)
-        if not overwrite and self._exists(key):
+        if self._exists(key) and not overwrite:
             raise FileExistsError(errno.EEXIST, "The name is taken")
-        pieces = iter(lambda: source.read(COPY_SIZE), b"")
         extra = {"content_type": source.content_type}
         with self.pool().lease() as driver:
             container = Container(self.bucket, {}, driver)
-            driver.upload_object_via_stream(pieces, container, key, extra)
+            driver.upload_object_via_stream(_Sent(source), container, key, extra)
         if self._stat(key).size != source.size:
             raise OSError(errno.EIO, "The service stored another number of bytes")
 
@@ -89,6 +95,22 @@ class OtherObjects(Driver):
     def _object(self, driver: StorageDriver, key: str, size: int) -> Object:
         """Return an object without asking for it."""
         return Object(key, size, "", {}, {}, Container(self.bucket, {}, driver), driver)
+
+
+class _Sent:
+    """A source in pieces. The driver goes through it again, for a digest that it compares."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.seek = source.seek
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        if data := self._source.read(COPY_SIZE):
+            return data
+        raise StopIteration
 
 
 class _Pieces:

@@ -1,4 +1,4 @@
-"""The contract on libcloud's LOCAL driver, its S3 driver on moto, and AZURE_BLOBS on azurite."""
+"""The contract on LOCAL, on S3 by moto, on MINIO by SeaweedFS, and on AZURE_BLOBS by azurite."""
 
 from __future__ import annotations
 
@@ -154,6 +154,25 @@ class TestLibcloudOnMoto(ObjectsContract):
     def make_interrupted(self, change: Callable[[], None]) -> LibCloudStorage:
         second = Interrupting(*self.server.address, "continuation-token=", change)
         return self.make_behind(self.enterContext(second))
+
+
+class TestLibcloudOnSeaweedFS(TestLibcloudOnMoto):
+    """MinIO's driver, on a server that checks signatures and digests."""
+
+    configuration = "libcloud-minio"
+    impossible = ObjectsContract.impossible
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server_and_bucket(cls, weed_bucket: RawBucket) -> None:  # type: ignore[override]
+        cls.server = weed_bucket.server
+        cls.container = weed_bucket.bucket
+
+    def entry(self, place: Any = None, **more: Any) -> dict[str, Any]:
+        return s3_entry(self.server, place, **{"type": f"{PROVIDER}MINIO", **more})
+
+    def make_denied(self) -> LibCloudStorage:
+        return self.make_storage(key="wrong")
 
 
 class TestLibcloudOnAzurite(ObjectsContract):

@@ -19,7 +19,7 @@ from storages.parts import send_in_parts
 from .errors import code_of
 
 SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in blocks
-BLOCK_SIZE = 4 * 1024 * 1024  # bytes
+BLOCK_SIZE = 8 * 1024 * 1024  # bytes
 MAX_BLOCKS = 50_000  # of one blob (REST reference, "Put Block List")
 WRITE_ATTEMPTS = 20  # while others write the same name in blocks
 

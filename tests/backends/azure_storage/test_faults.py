@@ -47,7 +47,7 @@ from tests.servers.proxy import Proxy
 
 MIB = 1024 * 1024
 CONTENT = random.Random(1).randbytes(600_000)  # more than is read ahead
-LARGE = random.Random(2).randbytes(11 * MIB)  # three blocks
+LARGE = random.Random(2).randbytes(17 * MIB)  # three blocks
 ATTEMPTS = 4
 COMMIT = {"method": "PUT", "path": "comp=blocklist"}
 BLOCK = {"method": "PUT", "path": "comp=block&"}

@@ -121,9 +121,13 @@ class Body:
         self._received = _Received(response, patience)
         self._left = size
         self._skip = skip
+        self._owner = os.getpid()
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
+        if self._owner != os.getpid():
+            reason = "The connection belongs to the process that this one was forked from"
+            raise ConnectionAbortedError(errno.ECONNABORTED, reason)
         while self._skip:
             self._skip -= len(self._next(min(self._skip, PIECE)))
         if not self._left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -67,7 +68,9 @@ def http(method: str, url: str, body: Any = None, **headers: str) -> tuple[int, 
     parts = urlsplit(url)
     connection = HTTPConnection(parts.netloc, timeout=TIMEOUT)
     try:
-        connection.request(method, parts.path, body, headers)
+        # A node may answer, and hang up, before it has the body.
+        with suppress(BrokenPipeError):
+            connection.request(method, parts.path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

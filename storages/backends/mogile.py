@@ -55,6 +55,7 @@ class MogileFSStorage(MogileFSOptions):
     A subclass may set `mogile_class`, on which the number of copies depends.
     """
 
+    unasked_size = 256 * 1024
     sdk_errors = (MogilefsError, *TRANSPORT_ERRORS)
 
     # -- connections ------------------------------------------------------------------------------

@@ -95,19 +95,16 @@ def test_save_takes_three_exchanges(one: Cluster, turns: Turns) -> None:
         assert exchanges(turns, one) == 3
 
 
-def test_save_under_a_free_name_takes_three_after_django_has_looked(
+def test_save_under_a_free_name_takes_three_and_a_large_one_asks_first(
     one: Cluster, turns: Turns
 ) -> None:
-    class Insisting(MogileFSStorage):
-        def get_available_name(self, name: Any, max_length: Any = None) -> str:
-            return str(name)
-
-    host, port = turns.address
-    store = Insisting(trackers=[f"{host}:{port}"], domain="d")
+    store = through(turns, one)
     store.save("first.txt", ContentFile(b"looks for what others left"))
     exchanges(turns, one)
     store.save("a.txt", ContentFile(b"content"))
     assert exchanges(turns, one) == 3
+    store.save("b.txt", ContentFile(bytes(2_000_000)))
+    assert exchanges(turns, one) == 3 + 2
 
 
 def test_read_takes_two_exchanges_and_a_seek_one_more(one: Cluster, turns: Turns) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .clients import SharedClients
 
+LINGER = 1.0  # seconds until the thread that sweeps ends when there is nothing to do
 RETRY_DELAYS = (0.0, 0.2, 0.8)  # seconds before another try of what lost its connection
 
 Connection = TypeVar("Connection", bound=Hashable)
@@ -262,17 +263,21 @@ class _Sweeper:
                 threading.Thread(target=self._run, name="storages-pool", daemon=True).start()
 
     def _run(self) -> None:
+        was_needed = True
         while True:
             self._earlier.clear()
             with self._lock:
                 pools = [*self.pools]
             waits = [wait for pool in pools if (wait := pool.sweep()) is not None]
             with self._lock:
-                # One may have become idle since, and relies on this thread.
-                if not waits and not any(pool.is_idle for pool in self.pools):
+                # One may have become idle since, and relies on this thread. Between two uses of a
+                # busy pool none is, for an instant.
+                is_needed = bool(waits) or any(pool.is_idle for pool in self.pools)
+                if not (is_needed or was_needed):
                     self._is_running = False
                     return
-                seconds = min(waits, default=0.0)
+                was_needed = is_needed
+                seconds = min(waits, default=LINGER)
                 self._planned = time.monotonic() + seconds
             self._earlier.wait(seconds)
 

@@ -73,7 +73,7 @@ class FTPStorage(FTPOptions):
         return self._pool.run(lambda connection: connection.describe(connection.path(key)))
 
     def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
-        entry = self._stat(key)
+        entry = self._pool.run(lambda connection: _measured(connection, key))
         return entry, Content(self._pool, key, 0, entry, is_fresh=True)
 
     def _read(self, key: str, start: int, entry: Entry) -> Stream:
@@ -116,3 +116,8 @@ class FTPStorage(FTPOptions):
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
         return explain(exc, f"{self._server.host}:{self._server.port}")
+
+
+def _measured(connection: Files, key: str) -> Entry:
+    path = connection.path(key)
+    return connection.measured(path, connection.describe(path))

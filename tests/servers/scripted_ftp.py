@@ -73,6 +73,7 @@ class _Session(socketserver.StreamRequestHandler):
     server: ScriptedFTP
     passive: socket.socket
     old_name = ""
+    working = "/"
     start = 0
 
     def handle(self) -> None:
@@ -141,8 +142,14 @@ class _Session(socketserver.StreamRequestHandler):
     def mdtm(self, path: str) -> str:
         return "213 20200102030405" if path in self.server.files else MISSING
 
+    def cwd(self, path: str) -> str:
+        if (path.rstrip("/") or "/") not in self.server.directories:
+            return MISSING
+        self.working = path
+        return "250 There."
+
     def list(self, argument: str) -> str | None:
-        directory = argument.removeprefix("-a ").rstrip("/")
+        directory = (argument.removeprefix("-a").strip() or self.working).rstrip("/")
         lines = [
             f"{mode} 1 ftp ftp {len(self.server.files.get(path, b''))} Jan  2  2020 {name}\r\n"
             for mode, paths in (

@@ -37,7 +37,10 @@ class Connector:
     def check(self, connection: Files, idle: float) -> bool:
         """Tell whether the server neither closed the connection nor is about to."""
         try:
-            return connection.is_quiet() and (idle < NOOP_AFTER or bool(connection.voidcmd("NOOP")))
+            with connection.hurried():
+                return connection.is_quiet() and (
+                    idle < NOOP_AFTER or bool(connection.voidcmd("NOOP"))
+                )
         except (OSError, ftplib.Error):
             return False
 

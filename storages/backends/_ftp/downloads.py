@@ -7,13 +7,14 @@ from __future__ import annotations
 import errno
 import ftplib
 import os
+from dataclasses import replace
 
 from storages.driver import Entry
 from storages.pool import Pool
 
-from .connection import Download
 from .errors import Refusal
 from .session import Files
+from .transfers import Download
 
 
 class Content:
@@ -65,10 +66,15 @@ class Content:
     def _begin(self) -> Download:
         self._connection = connection = self._pool.take()
         path = connection.path(self._key)
-        if not self._is_fresh and connection.describe(path) != self._entry:
+        if not self._is_fresh and not self._is_unchanged(connection, path):
             raise Refusal(errno.ESTALE, "The file was replaced while it was read")
         self._download = connection.retrieve(path, self._start)
         return self._download
+
+    def _is_unchanged(self, connection: Files, path: str) -> bool:
+        found = connection.describe(path)
+        # Where the server told no size, there is none to compare with.
+        return replace(found, size=found.size or self._entry.size) == self._entry
 
     def _finish(self, download: Download) -> None:
         if not self._left and download.read(1):

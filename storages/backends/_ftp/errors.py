@@ -56,12 +56,21 @@ class Refusal(ftplib.Error):
         self.code = code
 
 
+class UnknownCommand(ftplib.error_perm):
+    """The server does not know a command, whatever it said of it before."""
+
+
 class BrokenTransferError(ConnectionError):
     """Raised where the server closes a data connection that it should read from."""
 
 
 class ContentError(Exception):
     """Raised where the content of a save cannot be read."""
+
+
+def is_unknown(exc: ftplib.Error) -> bool:
+    """Return True if a reply says that the command is not there (RFC 959 section 4.2.2)."""
+    return str(exc)[:3] in {"500", "502", "504"}
 
 
 def told(exc: ftplib.Error) -> int | None:
@@ -96,13 +105,8 @@ def explain(exc: Exception, server: str) -> tuple[int, str]:
 
 
 def _explain_reply(exc: ftplib.Error) -> tuple[int, str]:
-    reply = str(exc)
-    if reply.startswith("53"):
-        return errno.EACCES, (
-            "The FTP server refuses the login: check user and password in 'location'"
-        )
     code = errno_of(exc)
-    return code, f"{os.strerror(code)}; the FTP server says {shown(reply)}"
+    return code, f"{os.strerror(code)}; the FTP server says {shown(str(exc))}"
 
 
 def _explain_lost(exc: Exception, server: str) -> tuple[int, str]:

@@ -49,10 +49,14 @@ class Location:
         return self.scheme == "aftp"
 
 
+# Up to a slash this would be host and port already, were no "@" behind.
+_AMBIGUOUS = re.compile(r"\w+://[^][@:/?#\s]+(:[0-9]{1,5})?/.*@", re.DOTALL)
+
+
 def parse(url: str) -> Location:
     """Split a location; raises ValueError with the end of a sentence that shows nothing of it."""
     match = _URL.fullmatch(url)
-    if match is None:
+    if match is None or _AMBIGUOUS.match(url):
         raise ValueError(
             "must be a URL such as ftps://user:password@host:21/directory with the scheme ftp, "
             "aftp, ftps or ftpsi; write ':' and '/' in the user and '@' in the path as %3A, %2F "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 
 from storages.base import told
@@ -45,6 +46,15 @@ class FTPOptions(PooledStorage):
         secret=without_user_info,
         check=check,
         doc="URL of the server and of the directory on it. See the forms above.",
+    )
+    user: str | None = option(
+        "FTP_STORAGE_USER", doc="Whom to sign in as; wins over the user in ``location``."
+    )
+    password: str | None = option(
+        "FTP_STORAGE_PASSWORD",
+        secret=True,
+        doc="The user's password; wins over the one in ``location``, and is kept out of Django's "
+        "debug pages and error mails, which show ``location``.",
     )
     base_url: str | None = positional(
         "BASE_URL",
@@ -87,7 +97,10 @@ class FTPOptions(PooledStorage):
 
     @derived
     def _server(self) -> Location:
-        return parse(self.location)
+        server = parse(self.location)
+        user = server.user if self.user is None else self.user
+        password = server.password if self.password is None else self.password
+        return replace(server, user=user, password=password)
 
     @derived
     def _tls(self) -> ssl.SSLContext | None:

@@ -1,11 +1,8 @@
 """A save by FTP: a temporary file next to the name, and when it is whole its renaming."""
 
-# ruff: noqa: S321 - that FTP is not encrypted is told by a system check.
-
 from __future__ import annotations
 
 import errno
-import ftplib
 import hashlib
 import posixpath
 from contextlib import suppress
@@ -14,7 +11,7 @@ from datetime import datetime
 from storages.driver import Source
 from storages.temporaries import Aside, beside, corrected, sweep
 
-from .errors import Refusal, errno_of, told
+from .errors import REFUSED, Refusal, errno_of, told
 from .session import Files
 
 
@@ -46,12 +43,12 @@ class Upload:
         path = connection.path(self._temporaries[-1])
         try:
             self._store(connection, path)
-        except ftplib.error_perm as exc:
+        except REFUSED as exc:
             if errno_of(exc) == errno.ENOSPC:
                 raise
             connection.make_directories(posixpath.dirname(path))
             self._store(connection, path)
-        stored = connection.describe(path)
+        stored = connection.measured(path, connection.describe(path))
         if stored.size != self._source.size:
             # A lost connection, as far as one can tell, after which another may do better.
             raise ConnectionAbortedError(
@@ -114,7 +111,7 @@ class Upload:
         lock, probe = connection.path(self._lock), connection.path(beside(self._key, "lock"))
         try:
             connection.make_directory(lock)
-        except ftplib.error_perm as exc:
+        except REFUSED as exc:
             if told(exc) != errno.EEXIST and connection.find(lock) is None:
                 # The other has finished, or none may be made at all, which this tells.
                 connection.make_directory(probe)
@@ -123,11 +120,11 @@ class Upload:
         self._is_locked = True
 
     def _rename(self, connection: Files, source: str, target: str) -> None:
-        if not self._overwrite and connection.find(target) is not None:
+        if not self._overwrite and connection.find_beside(target, source):
             raise Refusal(errno.EEXIST, "The name is taken")
         try:
             connection.move(source, target)
-        except ftplib.error_perm as exc:
+        except REFUSED as exc:
             if not connection.find_file(target):
                 raise
             if not self._overwrite:

@@ -66,7 +66,8 @@ class FTPContract(StorageContract):
 
     def canaries(self, canary: str) -> Mapping[str, Any]:
         place = location(self.server, self.root, self.proxy, password=canary)
-        return {"location": place, "ssl_context": authority().client_context()}
+        context = authority().client_context()
+        return {"location": place, "ssl_context": context, "password": canary}
 
     def raw(self) -> FTPDirectory:
         return FTPDirectory(self.server.root / self.root)

@@ -1,0 +1,226 @@
+"""What is on an FTP server: one file or directory described, or all of a directory listed.
+
+RFC 959 with the extensions of RFC 3659 (MLST, SIZE, MDTM). Paths are absolute, so that nothing
+depends on a working directory; listings are of the working directory, because servers differ in
+what they make of an argument.
+"""
+
+# ruff: noqa: S321 - that FTP is not encrypted is told by a system check.
+
+from __future__ import annotations
+
+import errno
+import ftplib
+import posixpath
+import re
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from functools import cached_property
+
+from storages.driver import Entry
+
+from .connection import Connection
+from .errors import MISSING, REFUSED, Refusal, UnknownCommand, told
+from .listings import Listing, parse_facts, parse_list, parse_time
+from .transfers import Download, lines_of
+
+_DIRECTORY = Entry(0, is_directory=True)
+_CUT = re.compile(r"truncated|limit(ed| reached| exceeded)|too many", re.IGNORECASE)
+
+
+class Lookups(Connection):
+    """Looks at the files that a connection leads to."""
+
+    refusals = (*REFUSED, Refusal)
+    #: True if a directory was seen in its own listing.
+    lists_itself = False
+    #: True unless the server knows no CWD.
+    can_enter = True
+    #: True if the server ends TLS without a word also where nothing is missing.
+    is_ragged = False
+
+    def path(self, key: str) -> str:
+        """Return the absolute path of a key, which may begin where signing in leads to."""
+        return posixpath.join("" if key.startswith("/") else self.home, key).rstrip("/") or "/"
+
+    @cached_property
+    def home(self) -> str:
+        """Return the directory that signing in leads to."""
+        path = ftplib.parse257(self.sendcmd("PWD"))
+        return path.encode("latin-1").decode(self.path_encoding, "surrogateescape")
+
+    def ask(self, verb: str, path: str) -> str:
+        """Send one command about one path and return the reply."""
+        with self._hiding(path) as sent:
+            return self.sendcmd(f"{verb} {sent}")
+
+    # -- what is there ----------------------------------------------------------------------------
+
+    def describe(self, path: str) -> Entry:
+        """Describe what is at a path.
+
+        Raises a refusal that `told` knows as missing only where it is: what a server says of SIZE
+        counts if it was asked for facts before, else the listing of the parent decides.
+        """
+        if path == "/":
+            return _DIRECTORY
+        if self.has_facts:
+            try:
+                if (entry := self._by_facts(path)) is not None:
+                    return entry
+            except UnknownCommand:
+                self.has_facts = False
+            except ftplib.error_perm as exc:
+                if told(exc) in MISSING:
+                    raise
+        with suppress(*REFUSED):
+            return self._by_size(path)
+        parent, name = posixpath.split(path)
+        entries = self.entries(parent)
+        if name not in entries:
+            raise Refusal(errno.ENOENT, "No such file")
+        return entries[name]
+
+    def find(self, path: str) -> Entry | None:
+        """Describe what is at a path, None only where nothing is."""
+        try:
+            return self.describe(path)
+        except (*REFUSED, Refusal) as exc:
+            if told(exc) in MISSING:
+                return None
+            raise
+
+    def find_beside(self, path: str, neighbour: str) -> bool:
+        """Return True if anything has a path, beside a file that is known to be there.
+
+        Lists nothing where renaming can be asked about, which a directory of 20,000 files is
+        grateful for. What was asked so is not renamed.
+        """
+        if self.has_facts:
+            return self.find(path) is not None
+        try:
+            self.ask("RNFR", path)
+        except ftplib.error_perm as exc:
+            if told(exc) in (None, *MISSING):
+                with suppress(*REFUSED):
+                    self.ask("RNFR", neighbour)
+                    return False
+            return self.find(path) is not None
+        return True
+
+    def find_file(self, path: str) -> bool:
+        """Return True if a file has a path, False if nothing has; raises for a directory."""
+        entry = self.find(path)
+        if entry is not None and entry.is_directory:
+            raise Refusal(errno.EISDIR, "A directory has this name")
+        return entry is not None
+
+    def entries(self, path: str) -> dict[str, Entry]:
+        """Return what a directory holds, links followed."""
+        listing = self._listing(path)
+        return {
+            name: entry or self._follow(posixpath.join(path, name))
+            for name, entry in listing.items()
+            if name not in {".", ".."}
+        }
+
+    def list_names(self, path: str) -> list[str]:
+        """Return the base names of what is in a directory."""
+        return [name for name in self._listing(path) if name not in {".", ".."}]
+
+    def _by_facts(self, path: str) -> Entry | None:
+        lines = self.ask("MLST", path).split("\n")
+        return parse_facts(lines[1].removeprefix(" "))[1] if len(lines) > 2 else None
+
+    def _by_size(self, path: str) -> Entry:
+        size = self.ask("SIZE", path)[4:].strip()
+        if not (size.isascii() and size.isdigit()):
+            raise ftplib.error_proto("The reply to SIZE is no number")
+        modified = None
+        with suppress(*REFUSED):
+            modified = parse_time(self.ask("MDTM", path)[4:].strip())
+        return Entry(int(size), modified)
+
+    def _follow(self, path: str) -> Entry:
+        """Describe what a link leads to: files have a size; one that leads nowhere is a file."""
+        with suppress(*REFUSED):
+            return self._by_size(path)
+        return _DIRECTORY if self._enter(path) else Entry(0)
+
+    # -- listings ---------------------------------------------------------------------------------
+
+    def _enter(self, path: str) -> bool:
+        """Make a directory the working one; return False if that is refused."""
+        # Asked for before it cannot be asked for any more.
+        assert self.home
+        try:
+            self.ask("CWD", path)
+        except UnknownCommand:
+            self.can_enter = False
+            return path == "/" or self.describe(path).is_directory
+        except REFUSED:
+            return False
+        return True
+
+    def _listing(self, path: str) -> Listing:
+        if not self._enter(path):
+            self._insist_on_entering(path)
+        # Servers differ in what they make of an argument: none is the surest.
+        argument = "" if self.can_enter else path
+        if self.has_facts:
+            try:
+                return dict(map(parse_facts, self._lines("MLSD", argument)))
+            except UnknownCommand:
+                self.has_facts = False
+        return self._list(argument)
+
+    def _insist_on_entering(self, path: str) -> None:
+        entry = self.find(path) if path != "/" else _DIRECTORY
+        if entry is None:
+            raise Refusal(errno.ENOENT, "No such directory")
+        if not entry.is_directory:
+            raise Refusal(errno.ENOTDIR, "Not a directory")
+        # It may have been made meanwhile.
+        if not self._enter(path):
+            raise Refusal(errno.EACCES, "The directory cannot be entered")
+
+    def _list(self, argument: str) -> Listing:
+        """List by LIST, with the names that begin with a dot where the server knows how."""
+        found: Listing = {}
+        with suppress(*REFUSED):
+            found = self._list_with("LIST -a", argument)
+        if not found:
+            found = self._list_with("LIST", argument)
+        self.lists_itself |= "." in found
+        if "." not in found and self.lists_itself:
+            raise Refusal(errno.EACCES, "The directory cannot be listed")
+        return found
+
+    def _list_with(self, command: str, argument: str) -> Listing:
+        return parse_list(self._lines(command, argument), datetime.now(UTC))
+
+    def _lines(self, verb: str, argument: str) -> list[str]:
+        with self._hiding(argument) as sent:
+            command = f"{verb} {sent}".rstrip()
+        lines, is_ragged = self._lines_once(command)
+        if is_ragged and not self.is_ragged:
+            # Cut, unless the server always ends so: then it ends so again after the same lines.
+            again, is_ragged = self._lines_once(command)
+            if is_ragged and again != lines:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "A listing was cut")
+            self.is_ragged, lines = is_ragged, again
+        return lines
+
+    def _lines_once(self, command: str) -> tuple[list[str], bool]:
+        with closing(Download(self, self.transfercmd(command))) as download:
+            lines = lines_of(download.read, self.path_encoding)
+            if _CUT.search(download.finish()):
+                raise Refusal(errno.EIO, "The server cut its listing: raise its limit of entries")
+        return lines, download.is_ragged
+
+    def _existing(self, path: str, exc: Exception) -> Entry:
+        """Describe what is at a path about which the server refused something."""
+        entry = self.find(path)
+        if entry is None:
+            raise Refusal(errno.ENOENT, "No such file") from exc
+        return entry

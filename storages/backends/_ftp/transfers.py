@@ -1,0 +1,185 @@
+"""Bytes on the sockets of an FTP connection: lines of replies, and what a transfer brings or takes.
+
+Waits have a limit, and progress begins it anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from storages.driver import Source
+
+from .errors import REFUSED, BrokenTransferError, ContentError
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = termios = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+BLOCK = 256 * 1024  # bytes sent or received at once
+SLOWEST = 64  # bytes a second, on average, that a download must bring; no line is so slow
+POLL = 0.02  # seconds between two looks at what is not sent yet
+
+
+class Lines:
+    """The lines of a socket, up to a deadline however slowly their bytes come."""
+
+    def __init__(self, sock: socket.socket, limit: float) -> None:
+        self.deadline = time.monotonic() + limit
+        self._sock = sock
+        self._limit = limit
+        self._buffer = b""
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is left to read."""
+        return not self._buffer
+
+    def readline(self, size: int) -> str:
+        """Return a line of at most ``size`` characters, ``""`` at the end."""
+        while b"\n" not in self._buffer and len(self._buffer) < size:
+            # Zero would mean not to wait at all, also for what is there.
+            self._sock.settimeout(max(self.deadline - time.monotonic(), 0.001))
+            received = self._sock.recv(BLOCK)
+            if not received:
+                # Half a line is no reply.
+                self._buffer = b""
+                break
+            self._buffer += received
+        self._sock.settimeout(self._limit)
+        end = self._buffer.find(b"\n") + 1 or len(self._buffer)
+        line, self._buffer = self._buffer[: min(end, size)], self._buffer[min(end, size) :]
+        return line.decode("latin-1")
+
+    def close(self) -> None:
+        """Do nothing: ftplib closes the socket."""
+
+
+class Download:
+    """The data connection of a command that brings data."""
+
+    def __init__(self, connection: Connection, data: socket.socket) -> None:
+        self._connection = connection
+        self._data = data
+        self._waited = 0.0  # seconds
+        self._received = 0  # bytes
+        #: True if TLS ended without the word for it, as it does where bytes are cut off.
+        self.is_ragged = False
+        connection.data = data
+
+    def read(self, size: int) -> bytes:
+        """Return some bytes, none at the end; each wait has a limit, and a trickle has one too."""
+        begun = time.monotonic()
+        try:
+            block = self._data.recv(size)
+        except ssl.SSLEOFError:
+            self.is_ragged = True
+            return b""
+        self._waited += time.monotonic() - begun
+        self._received += len(block)
+        if self._waited > self._connection.limit + self._received / SLOWEST:
+            raise TimeoutError(errno.ETIMEDOUT, "The FTP server sends too slowly")
+        return block
+
+    def skip(self, size: int) -> None:
+        """Read bytes that nobody needs."""
+        while size and (block := self.read(min(size, BLOCK))):
+            size -= len(block)
+
+    def finish(self) -> str:
+        """Close after the end, and return the reply: without it the content may not be whole."""
+        with self._data:
+            end_tls(self._data)
+        return self._connection.voidresp()
+
+    def abandon(self) -> None:
+        """Close before the end; raises OSError where the connection cannot be used on."""
+        self.close()
+        with self._connection.hurried(), suppress(*REFUSED):
+            self._connection.getresp()
+
+    def close(self) -> None:
+        """Close the data connection alone."""
+        self._data.close()
+
+
+def send(data: socket.socket, source: Source, limit: float) -> None:
+    """Send the content; raises ContentError where it cannot be read."""
+    while block := _block(source):
+        try:
+            _send_block(data, block)
+        except (ConnectionError, ssl.SSLError) as exc:
+            raise BrokenTransferError(errno.ECONNABORTED, "The server stopped reading") from exc
+    end_tls(data)
+    _drain(data, limit)
+
+
+def _send_block(data: socket.socket, block: bytes) -> None:
+    # Not `sendall`, whose time limit is for the whole block.
+    rest = memoryview(block)
+    while rest:
+        rest = rest[data.send(rest) :]
+
+
+def _drain(data: socket.socket, limit: float) -> None:
+    """Wait until the peer has what this machine still holds, as long as it takes more of it.
+
+    Only then the time begins in which the server has to reply.
+    """
+    left, since = _unsent(data), time.monotonic()
+    while left:
+        time.sleep(POLL)
+        before, left = left, _unsent(data)
+        if left < before:
+            since = time.monotonic()
+        elif time.monotonic() - since > limit:
+            raise TimeoutError(errno.ETIMEDOUT, "The FTP server takes no more")
+
+
+def _unsent(data: socket.socket) -> int:
+    """Return the bytes that the peer has not confirmed, 0 where the system does not tell."""
+    if fcntl is None:
+        return 0
+    with suppress(OSError):
+        told = fcntl.ioctl(data.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+        return int(struct.unpack("i", told)[0])
+    return 0
+
+
+def _block(source: Source) -> bytes:
+    try:
+        return source.read(BLOCK)
+    except Exception as exc:
+        # Whatever its class, it does not mean that the connection is lost.
+        raise ContentError("The content could not be read") from exc
+
+
+def end_tls(data: socket.socket) -> None:
+    """Tell the peer that nothing more comes; some do not answer, and the reply counts anyway."""
+    if isinstance(data, ssl.SSLSocket):
+        with suppress(OSError):
+            data.unwrap()
+
+
+def without_delay(sock: socket.socket) -> socket.socket:
+    """Make a socket send small pieces at once, where each would wait for an acknowledgement."""
+    with suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def lines_of(read: Callable[[int], bytes], encoding: str) -> list[str]:
+    """Return the lines of a listing; letters that have no form in the encoding are kept apart."""
+    text = b"".join(iter(lambda: read(BLOCK), b"")).decode(encoding, "surrogateescape")
+    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]

@@ -138,7 +138,7 @@ class AzureStorage(AzureConnector):
         expire = self.expiration_secs if expire is None else expire
         self._check_signing(expire, parameters or {}, mode)
         name = self._url_name(name)
-        if self.base_url is not None and self.custom_domain is None:
+        if self._public_base is not None and self.custom_domain is None:
             return super().url(name)
         key = self.key(name) + ("/" if name.endswith("/") else "")
         url = public_url(f"{self._public_place()}/{self.azure_container}", key)

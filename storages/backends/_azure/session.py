@@ -20,6 +20,8 @@ ATTEMPTS = 4  # of one request
 BACKOFF = 0.4  # seconds before the second attempt, doubled for each one after
 LONGEST_WAIT = 30.0  # seconds before one attempt, whatever the service asks for
 
+STRANGER = "The answer is none of Azure's: set 'account_url' (AZURE_ACCOUNT_URL) right"
+
 #: Answers that may be another one the next time (REST reference, "Common REST API error codes").
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 #: Errors that stay: a certificate that is refused, a host that is not known.
@@ -42,8 +44,11 @@ class Transport(RequestsTransport):  # type: ignore[misc]
     """
 
     def send(self, request: Any, *, unread: bool = False, **options: Any) -> Any:
-        """Send a request once."""
+        """Send a request once; raises OSError (EPROTO) if it is not Azure that answers."""
         answer = super().send(request, **options)
+        if answer.status_code < 300 and "x-ms-version" not in answer.headers:
+            # Such as the page of a proxy that wants a login, which would be taken for a file.
+            raise OSError(errno.EPROTO, STRANGER)
         if unread and answer.status_code in {200, 206}:
             raise Unread(answer.internal_response)
         return answer

@@ -516,6 +516,17 @@ def test_a5_not_found_that_azure_did_not_say_is_an_error(
 
 
 @each_call
+def test_answer_that_is_none_of_azure_s_is_an_error(
+    site: Site, scripted: AzureStorage, call: Callable[[AzureStorage], object]
+) -> None:
+    page = b"Welcome! Log in to the network."
+    site.front.answer(200, page, {"Content-Type": "text/html"}, times=None)
+    with pytest.raises(OSError, match="none of Azure's") as raised:
+        call(scripted)
+    assert raised.value.errno == errno.EPROTO
+
+
+@each_call
 @pytest.mark.parametrize("status", [409])
 def test_a6_container_that_is_being_deleted_is_an_error_after_one_attempt(
     site: Site, scripted: AzureStorage, call: Callable[[AzureStorage], object], status: int
@@ -589,6 +600,7 @@ def test_a10_answer_shorter_than_announced_is_read_on(site: Site, scripted: Azur
             "Content-Length": "262144",
             "Content-Range": f"bytes 0-262143/{len(CONTENT)}",
             "ETag": found.etag,
+            "x-ms-version": "2021-12-02",
         },
         method="GET",
     )

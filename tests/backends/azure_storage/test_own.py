@@ -44,6 +44,7 @@ from tests.servers.process import HOST
 
 MIB = 1024 * 1024
 AZURE = "storages.backends.azure_storage.AzureStorage"
+XML = {"Content-Type": "application/xml", "x-ms-version": "2021-12-02"}
 HTTP_ELSEWHERE = "DefaultEndpointsProtocol=http;AccountName=acct;EndpointSuffix=x"
 KEY = b64encode(b"0123456789abcdef").decode()
 
@@ -147,8 +148,8 @@ def test_parameters_of_a_signature_that_the_sdk_does_not_know_are_sent(site: Sit
 
 
 def test_token_credential_opens_the_account(azurite_tls: Azurite) -> None:
-    with RawContainer(azurite_tls) as raw, HTTPProxy(*azurite_tls.address):
-        site = Site(raw, HTTPProxy(HOST, 1))
+    with RawContainer(azurite_tls) as raw, HTTPProxy(HOST, 1) as front:
+        site = Site(raw, front)
         credential = Credential()
         options = {"account_url": azurite_tls.url, "azure_container": raw.name, **TRUSTING}
         for given in (credential, lambda: credential):
@@ -481,7 +482,7 @@ def test_listing_of_five_thousand_names_is_a_request_for_each_page(site: Site) -
             f'<?xml version="1.0"?><EnumerationResults ContainerName="c"><Blobs>{blobs}</Blobs>'
             f"<NextMarker>{marker}</NextMarker></EnumerationResults>"
         )
-        site.front.answer(200, body.encode(), {"Content-Type": "application/xml"})
+        site.front.answer(200, body.encode(), XML)
     directories, files = site.storage().listdir("many")
     assert (directories, len(set(files))) == ([], 6000)
     assert methods(site) == ["GET", "GET"]
@@ -621,8 +622,7 @@ def delegation_key() -> bytes:
 def delegating(azurite_tls: Azurite) -> Iterator[tuple[HTTPProxy, AzureStorage]]:
     """A storage with a token credential, and the proxy that gives it delegation keys."""
     with HTTPProxy(*azurite_tls.address, tls=authority().good.server_context()) as front:
-        xml = {"Content-Type": "application/xml"}
-        front.answer(200, delegation_key(), xml, path="comp=userdelegationkey", times=None)
+        front.answer(200, delegation_key(), XML, path="comp=userdelegationkey", times=None)
         yield (
             front,
             AzureStorage(

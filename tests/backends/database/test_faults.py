@@ -12,6 +12,7 @@ import threading
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -248,24 +249,34 @@ def test_lost_reply_makes_no_second_file(  # G8, D3
     # Wherever a connection breaks, before or after the reply, one file comes of it.
     none = dict.fromkeys(MORE, None)
     with made(place, table, proxy, file_overwrite=False, **{**none, **columns}) as storage:
-        for number, position in enumerate(range(0, 200, 8)):
-            storage.exists("a")
+        for number, position in enumerate(positions(proxy, lambda: save(storage, "a", b"content"))):
             proxy.reset_peer(position, "down", times=1)
             assert save(storage, f"{number}.bin", b"content") == f"{number}.bin"
             proxy.clear()
-        assert sorted(raw.names()) == sorted(["before.bin", *(f"{n}.bin" for n in range(25))])
+        assert sorted(raw.names()) == sorted(["a", "before.bin", *(f"{n}.bin" for n in range(40))])
+
+
+def positions(proxy: Proxy, call: Callable[[], Any]) -> list[int]:
+    """Return 40 positions in what the server sends while something is done."""
+    before = proxy.bytes_down
+    call()
+    sent = proxy.bytes_down - before
+    return [number * sent // 40 for number in range(40)]
 
 
 @SERVERS
 def test_lost_reply_of_a_change_is_no_change_by_another(  # G8
     behind: DatabaseStorage, proxy: Proxy, raw: RawTable
 ) -> None:
-    for position in range(0, 200, 20):
+    def edit(number: int) -> None:
         with behind.open("before.bin", "r+b") as file:
-            file.write(str(position).encode())
-            proxy.reset_peer(position, "down", times=1)
+            file.write(b"%d" % number)
+
+    for number, position in enumerate(positions(proxy, lambda: edit(40))):
+        proxy.reset_peer(position, "down", times=1)
+        edit(number)
         proxy.clear()
-        assert (raw.get("before.bin") or b"").startswith(str(position).encode())
+        assert (raw.get("before.bin") or b"").startswith(b"%d" % number)
 
 
 @SERVERS
@@ -399,6 +410,45 @@ def test_row_that_another_transaction_holds_is_a_timeout(  # D5
             save(hasty, "before.bin", b"other")
         cursor.execute("ROLLBACK")
         assert read(hasty) == CONTENT
+
+
+WAITING = {
+    "postgresql": "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+    "mariadb": (
+        "SELECT 1 FROM information_schema.global_status "
+        "WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS' AND variable_value > 0"
+    ),
+}
+
+
+@SERVERS
+@pytest.mark.parametrize("columns", [MORE, {}], ids=["time", "three columns"])
+def test_change_that_another_transaction_makes_meanwhile_is_not_overwritten(
+    place: Place, table: str, raw: RawTable, columns: dict[str, str]
+) -> None:
+    none = dict.fromkeys(MORE, None)
+    with (
+        made(place, table, **{**none, **columns}) as storage,
+        closing(place.connect()) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        file = storage.open("before.bin", "r+b")
+        file.write(b"mine")
+        quote = "`" if place.kind == "mariadb" else '"'
+        cursor = other.cursor()
+        cursor.execute("BEGIN")
+        changes = [f"{quote}BLOB{quote} = 'its'", f"{quote}SIZE{quote} = 3"]
+        if columns:
+            changes.append(f"{quote}MODIFIED{quote} = CURRENT_TIMESTAMP")
+        cursor.execute(f"UPDATE {quote}{table}{quote} SET {', '.join(changes)}")
+        closed = pool.submit(file.close)
+        while not place.execute(WAITING[place.kind]) and not closed.done():
+            pass
+        cursor.execute("COMMIT")
+        with pytest.raises(OSError, match="replaced") as caught:
+            closed.result()
+        assert caught.value.errno == errno.ESTALE
+        assert raw.get("before.bin") == b"its"
 
 
 # -- tables, rights and limits (D7 to D11) ---------------------------------------------------------

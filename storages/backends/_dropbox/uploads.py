@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 import random
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +20,7 @@ from dropbox.files import (
 )
 
 from storages.driver import Source
+from storages.parts import send_in_parts
 
 from .errors import ERRORS, correct_offset, is_passing, says
 from .session import ATTEMPTS, Client, Patience, patient, pause
@@ -158,19 +156,18 @@ class Upload:
     def _send_parts(self, session: str) -> None:
         """Send all parts but the last side by side, and then the last, which closes the session."""
         last = (self._source.size - 1) // PART * PART
-        sending: deque[Future[None]] = deque()
-        pool = ThreadPoolExecutor(WORKERS)
-        try:
-            for offset in range(0, last, PART):
-                if len(sending) == WORKERS:
-                    sending.popleft().result()
-                send = partial(self._append, session, offset, self._source.read(PART), False)
-                sending.append(pool.submit(copy_context().run, send))
-            for each in sending:
-                each.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-        self._append(session, last, self._source.read(PART), True)
+        closing: list[bytes] = []
+        context = copy_context()
+
+        def send(number: int, part: bytes) -> None:
+            offset = (number - 1) * PART
+            if offset == last:
+                closing.append(part)
+            else:
+                context.copy().run(self._append, session, offset, part, False)
+
+        send_in_parts(self._source, PART, WORKERS, send)
+        self._append(session, last, closing[0], True)
 
     def _rest(self, offset: int) -> Callable[[str], None]:
         """Return what sends the parts from an offset one after the other."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import pytest
-from django.contrib.staticfiles.storage import ManifestFilesMixin
 from django.core.files.storage import Storage
 
 from storages.testing import StorageContract
@@ -107,18 +106,14 @@ class TestDropboxStub(StorageContract):
         line.silence()
         return self.make_behind(line, timeout=1)
 
-    def make_manifest(self) -> Storage:
+    def make_hashing(self, *, file_overwrite: bool = True, **members: Any) -> Storage:
         # A temporary link is another one each time, so static files need a public URL.
-        options = {**self.secrets, "endpoint": self.server.url, "root_path": self.folder or "/"}
-        return ManifestStorage(base_url="/static/", write_mode="overwrite", **options)
+        members = {"base_url": "/static/", **members}
+        return super().make_hashing(file_overwrite=file_overwrite, **members)
 
     def make_interrupted(self, change: Callable[[], None]) -> Storage:
         front = self.enterContext(Interrupting(*self.server.address, change=change))
         return self.make_behind(front)
-
-
-class ManifestStorage(ManifestFilesMixin, StubbedStorage):  # type: ignore[misc]
-    """For static files with a hash of their content in their names."""
 
 
 class Interrupting(HTTPProxy):

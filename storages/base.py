@@ -7,7 +7,7 @@ import errno
 import os
 import posixpath
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO, Any, ClassVar, Self, cast
@@ -19,10 +19,10 @@ from django.core.files.utils import validate_file_name
 from django.utils.deconstruct import deconstructible
 
 from .configured import Configured, options_of
-from .contents import as_file, check_size, rewindable
+from .contents import as_file, check_size, copied, is_rewindable
 from .driver import Driver, Entry, Source
 from .files import RemoteFile
-from .options import UNSET, Option, option
+from .options import UNSET, Option, derived, option
 from .utils import (
     guess_content_type,
     is_nameable,
@@ -58,7 +58,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         default="", doc="Prefix of every key, with or without slashes at its ends."
     )
     base_url: str | None = option(
-        read=told, doc="URL under which the files are served; no attribute where none is set."
+        doc="URL under which the files are served; no attribute where none is set."
     )
     file_overwrite: bool = option(
         default=False, doc="Save over a file of the same name instead of finding a free name."
@@ -77,6 +77,11 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     #: Bytes up to which a save under a unique name sends its content without asking whether the
     #: name is free, for services that refuse a taken name in the request that stores the file.
     unasked_size: ClassVar[int] = -1
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        base_url = options_of(cls)["base_url"]
+        base_url.read = base_url.read or told
 
     def root(self) -> tuple[str, ...]:
         """Return where the files lie: what is required of the options, then ``location``."""
@@ -98,8 +103,14 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the key of a name; ``root`` lets ``""`` stand for the location itself."""
-        prefix = normalize_name(self.location.lstrip("/\\"), root=True)
-        return "/".join(filter(None, (prefix, normalize_name(name, root=root))))
+        normal = normalize_name(name, root=root)
+        if not self._prefix:
+            return normal
+        return f"{self._prefix}/{normal}" if normal else self._prefix
+
+    @derived
+    def _prefix(self) -> str:
+        return normalize_name(self.location.lstrip("/\\"), root=True)
 
     def get_available_name(self, name: Name, max_length: int | None = None) -> str:
         """Return the name a save will use: free, or the same where files are overwritten."""
@@ -280,7 +291,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     def settled(self) -> Self:
         """Return this storage, or a copy that keeps the present values of computed options."""
-        computed = self._computed()
+        computed = self._computed
         if not computed:
             return self
         twin = copy.copy(self)
@@ -290,13 +301,17 @@ class BaseStorage(Configured, Driver, _Deconstructible):
             setattr(twin, each.name, each.value(self))
         return twin
 
+    @derived
     def _computed(self) -> list[Option]:
-        """Return the options that a property, a callable or a lazy object gives its value."""
+        """Give the options that a property, a callable or a lazy object computes."""
         options = options_of(type(self)).values()
         return [each for each in options if not each.alias_of and each.is_computed(self)]
 
     def _rewindable(self, content: File[Any]) -> AbstractContextManager[File[Any]]:
-        return rewindable(content, max_memory=self.max_memory_size, max_size=self.max_size)
+        """Give a content, or a copy of it, as a file that can be read more than once."""
+        if is_rewindable(content):
+            return nullcontext(content)
+        return copied(content, max_memory=self.max_memory_size, max_size=self.max_size)
 
     def _publish(
         self,
@@ -342,8 +357,13 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         return moment if settings.USE_TZ else moment.astimezone().replace(tzinfo=None)
 
     def _url_name(self, name: Name | None) -> str:
-        """Normalise a name for a URL, where a final slash means the directory."""
-        return self._named(name) + ("/" if str(name).endswith(("/", "\\")) else "")
+        """Normalise a name for a URL, where slashes before it mean nothing, as Django has it.
+
+        A slash at its end means the directory, and no name the root.
+        """
+        text = os.fspath(name or "").replace("\\", "/")
+        found = self._named(text.lstrip("/"), root=True)
+        return f"{found}/" if found and text.endswith("/") else found
 
 
 class _Errors:

@@ -56,6 +56,12 @@ class SharedClients(Generic[Client]):
             self._drop(each)  # type: ignore[misc]
         return client
 
+    def forget(self, client: Client) -> None:
+        """Let a client be made anew at its next use, such as one that found no credentials."""
+        with self._lock:
+            for configuration in [k for k, each in self._clients.items() if each is client]:
+                del self._clients[configuration]
+
     def _after_fork(self) -> None:
         if not self._outlive_forks:
             self._clients = OrderedDict()

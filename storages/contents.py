@@ -21,16 +21,12 @@ _PLAIN_CHUNKS = (File.chunks, InMemoryUploadedFile.chunks)
 
 
 @contextmanager
-def rewindable(content: Any, *, max_memory: int, max_size: int | None) -> Iterator[File[Any]]:
+def copied(content: Any, *, max_memory: int, max_size: int | None) -> Iterator[File[Any]]:
     """Give any content Django may be handed as a binary file that can be read more than once.
 
-    Seekable binary files are given as they are, and stay open afterwards. Text, sources that
-    cannot seek and those with ``chunks`` of their own are copied to a temporary file, which moves
-    to disk past ``max_memory`` bytes. Raises OSError (EFBIG) past ``max_size`` bytes.
+    The copy moves to disk past ``max_memory`` bytes. Raises OSError (EFBIG) past ``max_size``
+    bytes.
     """
-    if _readable_in_place(content):
-        yield content
-        return
     name = getattr(content, "name", None)
     with Spool(max_memory) as copy:
         for chunk in _chunks(content):
@@ -52,7 +48,11 @@ def as_file(content: Any, name: str) -> Any:
     return File(content, name)
 
 
-def _readable_in_place(content: Any) -> bool:
+def is_rewindable(content: Any) -> bool:
+    """Return True for seekable binary files, which need no copy to be read more than once.
+
+    Text, sources that cannot seek and those with ``chunks`` of their own do.
+    """
     if "chunks" in vars(content) or getattr(type(content), "chunks", None) not in _PLAIN_CHUNKS:
         return False
     # What is no whole file of Python's may have no seek(), or one that does not tell where it is.

@@ -314,9 +314,11 @@ class _Reader(io.RawIOBase):
         return True
 
     def tell(self) -> int:
+        self._check_open()
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._check_open()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size}[whence]
         if base + offset < 0:
             raise OSError(errno.EINVAL, "Cannot seek before the start", self._name)
@@ -336,6 +338,10 @@ class _Reader(io.RawIOBase):
     def close(self) -> None:
         self._drop()
         super().close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
 
     def _fetch(self, wanted: int) -> bytes:
         """Return some of the next bytes; a stream that ends or breaks early is opened again."""

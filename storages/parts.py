@@ -18,13 +18,17 @@ def send_in_parts(
     """Call ``send(number, bytes)`` for each part of ``size`` bytes; return what it gives, in order.
 
     Numbers begin with 1. Up to ``workers`` parts are on their way at once, and one more is in
-    memory. Where one fails, those that wait are not sent, and those on their way end first.
+    memory; without workers the calling thread sends them. Where one fails, those that wait are not
+    sent, and those on their way end first.
     """
+    parts = enumerate(iter(lambda: source.read(size), b""), 1)
+    if not workers:
+        return [send(number, part) for number, part in parts]
     sent: list[Sent] = []
     sending: deque[Future[Sent]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
-        for number, part in enumerate(iter(lambda: source.read(size), b""), 1):
+        for number, part in parts:
             if len(sending) == workers:
                 sent.append(sending.popleft().result())
             sending.append(pool.submit(send, number, part))

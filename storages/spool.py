@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -68,20 +69,23 @@ class Spool(io.RawIOBase):
         """Cut or extend to a size, by default the position."""
         self.changed = True
         size = self._file.tell() if size is None else size
+        if size < 0:
+            raise OSError(errno.EINVAL, "A size cannot be negative")
         self._make_room(size)
-        position = self._file.tell()
-        end = self._file.seek(0, io.SEEK_END)
-        if size > end and isinstance(self._file, io.BytesIO):
-            self._file.write(bytes(size - end))
-        self._file.seek(position)
+        position, missing = self._file.tell(), size - self._end()
+        if missing > 0 and isinstance(self._file, io.BytesIO):
+            self._file.seek(0, io.SEEK_END)
+            self._file.write(bytes(missing))
+            self._file.seek(position)
         self._file.truncate(size)
         return size
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Move, also past the end."""
-        if whence == io.SEEK_SET and offset < 0:
-            raise OSError(22, "Invalid argument")
-        return self._file.seek(offset, whence)
+        start = (0, self._file.tell(), self._end())[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, "Cannot move before the start")
+        return self._file.seek(start + offset)
 
     def tell(self) -> int:
         """Return the position in bytes."""
@@ -97,6 +101,12 @@ class Spool(io.RawIOBase):
         """Drop the content."""
         self._file.close()
         super().close()
+
+    def _end(self) -> int:
+        position = self._file.tell()
+        end = self._file.seek(0, io.SEEK_END)
+        self._file.seek(position)
+        return end
 
     def _make_room(self, size: int) -> None:
         if self._max_memory and size > self._max_memory:

@@ -125,9 +125,15 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
     return default
 
 
-def raw_setting(name: str) -> Any:
-    """Return a setting as it stands, for a comparison; None where it is missing."""
-    return getattr(_lazy_settings._wrapped, name, None) if "." not in name else setting(name)  # noqa: SLF001
+def raw_settings(names: tuple[str, ...]) -> list[Any]:
+    """Return settings as they stand on each level of overrides, for a comparison."""
+    found: list[Any] = []
+    holder = _lazy_settings._wrapped  # noqa: SLF001
+    while holder is not None and holder is not empty:
+        level = vars(holder)
+        found += map(level.get, names)
+        holder = level.get("default_settings")
+    return found
 
 
 def unwrapped(value: Any) -> Any:

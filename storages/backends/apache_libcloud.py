@@ -149,7 +149,7 @@ class LibCloudStorage(LibCloudOptions):
             check_expire(seconds)
         except ValueError as exc:
             raise ValueError(f"expire {exc}") from None
-        if self.base_url is not None:
+        if self._public_base is not None:
             return super().url(name)
         name = self._url_name(name)
         key = self.key(name) + ("/" if name.endswith("/") else "")

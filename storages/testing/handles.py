@@ -1,4 +1,4 @@
-"""Items 121 to 129: open files as Python's own, whoever writes and whatever changes meanwhile."""
+"""Items 121 to 128 and 130: open files, whoever writes and whatever changes meanwhile."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
@@ -114,6 +115,14 @@ class HandleContract(RebuiltStorages):
         }
         self.assertEqual(len(names), 3)
         self.assertEqual(sorted(self.read(each) for each in names), [b"April", b"March", b"March"])
+
+    @item(130)
+    def test_slashes_before_a_name_mean_nothing_to_a_url(self) -> None:
+        self.save("css/a.css")
+        expected = urlsplit(self.storage.url("css/a.css"))[:3]
+        for name in ("/css/a.css", "//css/a.css", "\\css\\a.css"):
+            with self.subTest(name):
+                self.assertEqual(urlsplit(self.storage.url(name))[:3], expected)
 
     # -- contents ---------------------------------------------------------------------------------
 

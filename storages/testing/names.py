@@ -235,7 +235,8 @@ class NameContract(OddNames):
 
     @item("70b")
     def test_absolute_names_are_refused_when_reading(self) -> None:
-        self.assert_refused(ABSOLUTE, {**READING, **LISTING})
+        methods = {name: READING[name] for name in READING.keys() - {"url"}}
+        self.assert_refused(ABSOLUTE, {**methods, **LISTING})
 
     @item("70c")
     def test_absolute_names_never_reach_a_file_of_this_machine(self) -> None:
@@ -265,7 +266,7 @@ class NameContract(OddNames):
 
     @item("72b")
     def test_empty_names_are_refused_where_only_a_file_is_meant(self) -> None:
-        methods = {name: READING[name] for name in READING.keys() - {"exists", "path"}}
+        methods = {name: READING[name] for name in READING.keys() - {"exists", "path", "url"}}
         self.assert_refused(("", ".", "./"), {**methods, **GENERATING})
 
     @item("72c")

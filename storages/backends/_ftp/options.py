@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 
-from storages.base import told
 from storages.options import derived, option, positional
 from storages.pooled import PooledStorage
 from storages.utils import is_loopback
@@ -62,7 +61,6 @@ class FTPOptions(PooledStorage):
         "MEDIA_URL",
         default=None,
         kw_only=False,
-        read=told,
         doc="URL under which a web server serves the same files.",
     )
     encoding: str | None = option(

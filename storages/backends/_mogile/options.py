@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from storages.base import BaseStorage, told
+from storages.base import BaseStorage
 from storages.options import option, positional
 
 from .connector import split_address
@@ -37,7 +37,6 @@ class MogileFSOptions(BaseStorage):
         "MEDIA_URL",
         default=None,
         kw_only=False,
-        read=told,
         doc="URL under which `serve_mogilefs_file` serves the files.",
     )
     domain: str = option("MOGILEFS_DOMAIN", required=True, doc="Domain that holds the keys.")

@@ -1,8 +1,29 @@
-"""Bodies of answers, read to where botocore compares their checksums."""
+"""Answers that bring files: what they say, and their bodies."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
+
+from botocore.exceptions import IncompleteReadError
+
+from storages.contents import COPY_SIZE
+from storages.driver import Entry
+
+from .uploads import TAG_COUNT, TOKEN
+
+#: Headers that describe a file, by boto3's name in an answer.
+_HEADERS = {
+    "CacheControl": "cache-control",
+    "ContentDisposition": "content-disposition",
+    "ContentEncoding": "content-encoding",
+    "ContentLanguage": "content-language",
+    "ExpiresString": "expires",
+    "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
+    "StorageClass": "x-amz-storage-class",
+    "TagCount": TAG_COUNT,
+    "WebsiteRedirectLocation": "x-amz-website-redirect-location",
+}
 
 
 class Download:
@@ -21,6 +42,48 @@ class Download:
             self._body.read(1)
         return data
 
+    def skip(self, size: int) -> None:
+        """Read bytes that nobody asked for."""
+        while size > 0 and (data := self.read(min(size, COPY_SIZE))):
+            size -= len(data)
+
     def close(self) -> None:
         """Close the connection where bytes are left unread."""
         self._body.close()
+
+
+def body_from(answer: dict[str, Any], start: int) -> Download:
+    """Return the body of an answer to a request for what follows a position.
+
+    Raises IncompleteReadError if the answer holds anything else. What stands before S3 may leave
+    out the range: then all of the file comes, and what was not asked for is read and dropped.
+    """
+    stream = Download(answer["Body"], answer["ContentLength"])
+    begins, _, _ = answer.get("ContentRange", "").removeprefix("bytes ").partition("-")
+    if begins == str(start):
+        return stream
+    if begins or answer["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.OK:
+        stream.close()
+        raise IncompleteReadError(actual_bytes=begins, expected_bytes=start)
+    stream.skip(start)
+    return stream
+
+
+def described(answer: dict[str, Any], size: int) -> Entry:
+    """Return what an answer says of a file of ``size`` bytes."""
+    encodings = {each.strip() for each in answer.get("ContentEncoding", "").split(",")}
+    headers = {name: str(answer[each]) for each, name in _HEADERS.items() if answer.get(each)}
+    if answer.get("ServerSideEncryption", "AES256") != "AES256":
+        headers["x-amz-server-side-encryption"] = answer["ServerSideEncryption"]
+    is_gzip = "gzip" in encodings
+    if is_gzip:
+        headers["content-encoding"] = "gzip"
+    return Entry(
+        size,
+        modified=answer["LastModified"],
+        content_type=answer.get("ContentType"),
+        etag=answer.get("ETag"),
+        encoding="gzip" if is_gzip else None,
+        headers=headers,
+        metadata={n: each for n, each in answer.get("Metadata", {}).items() if n != TOKEN},
+    )

@@ -134,6 +134,11 @@ def code_of(exc: ClientError) -> str:
     return str(exc.response.get("Error", {}).get("Code", ""))
 
 
+def is_denied(exc: ClientError) -> bool:
+    """Return True if S3 refuses the credentials a request that others may send."""
+    return code_of(exc) in _DENIED
+
+
 def explain(exc: Exception) -> tuple[int, str]:
     """Return the errno for an error of boto3, and what to change."""
     if isinstance(exc, ClientError):
@@ -150,6 +155,8 @@ def _explain_answer(exc: ClientError) -> tuple[int, str]:
     code, operation = code_of(exc), exc.operation_name
     if code in _DENIED:
         return errno.EACCES, _denied(operation)
+    if code == "404" and operation == "ListObjectsV2":
+        code = "NoSuchBucket"
     if code in _REDIRECTS:
         headers = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         region = headers.get("x-amz-bucket-region", "")

@@ -102,7 +102,7 @@ def _check_config(config: Config | Mapping[str, Any]) -> None:
 def query_name(parameter: str) -> str:
     """Turn boto3's ``ResponseContentType`` into S3's ``response-content-type``."""
     if not parameter.startswith("Response"):
-        return parameter
+        return parameter[:1].lower() + parameter[1:]
     return re.sub("(?<!^)(?=[A-Z])", "-", parameter).lower()
 
 

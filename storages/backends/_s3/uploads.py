@@ -1,18 +1,40 @@
-"""Multipart uploads, several parts at a time, visible whole at their end or not at all."""
+"""Saves: what is stored and how it is described, in one request or in parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from hashlib import md5
-from typing import Any
+import errno
+import gzip
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import IO, Any, cast
+from urllib.parse import urlencode
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from storages.driver import Source
+from storages.contents import COPY_SIZE
+from storages.driver import Entry, Source
+from storages.options import derived
 from storages.parts import send_in_parts
+from storages.spool import Spool
 
+from .errors import code_of
+from .listings import S3Listings
+from .options import HEADERS, METADATA_HEADER, MIN_PART, UPLOAD_PARAMETERS
+
+SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in parts
+UPLOAD_WORKERS = 4  # parts on their way at once
+WRITE_ATTEMPTS = 5  # while others write the same new name
 MAX_PARTS = 10_000  # of one upload (S3 user guide, "Multipart upload limits")
+
+#: Name in an object's metadata of what tells a save that it was its own, see `_is_ours`.
+TOKEN = "django-storages-save"  # noqa: S105 - no secret
+#: Name among an entry's headers for how many tags there are.
+TAG_COUNT = "x-amz-tagging-count"
+GZIP_MAGIC = b"\x1f\x8b"
+#: How S3 says that a condition does not hold.
+REFUSALS = {"PreconditionFailed", "412", "NoSuchKey"}
 
 #: What S3 wants again with each part and at the end.
 _REPEATED = (
@@ -24,6 +46,168 @@ _REPEATED = (
 )
 
 Part = dict[str, Any]
+Parameters = dict[str, Any]
+
+
+class S3Uploads(S3Listings):
+    """Stores contents."""
+
+    unasked_size = SINGLE_PUT
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        self._require_unchanged(key, expected)
+        parameters = self._upload_parameters(key, source)
+        condition = {} if overwrite else {"IfNoneMatch": "*"}
+        if expected is not None and expected.etag:
+            condition = {"IfMatch": expected.etag}
+            parameters |= self._tags(key, expected)
+        with self._encoded(source, parameters) as body:
+            try:
+                self._store(key, body, parameters, condition)
+            except ClientError as exc:
+                if expected is None or code_of(exc) not in {
+                    "PreconditionFailed",
+                    "412",
+                    "NoSuchKey",
+                }:
+                    raise
+                raise OSError(errno.ESTALE, "The file was replaced while it was changed") from exc
+        self._forget(key)
+
+    # -- description ------------------------------------------------------------------------------
+
+    def get_object_parameters(self, name: str) -> dict[str, Any]:  # noqa: ARG002
+        """Return boto3's upload arguments for a name; a subclass may add to them per file."""
+        found = dict(self._described)
+        if "Metadata" in found:
+            found["Metadata"] = dict(found["Metadata"])
+        return found
+
+    @derived
+    def _described(self) -> Mapping[str, Any]:
+        """Give what the options say of every file."""
+        return {**_by_boto3(self.headers), **self.object_parameters}
+
+    @derived
+    def _preset(self) -> Mapping[str, Any]:
+        """Give what single options say, which `get_object_parameters` wins over."""
+        said = {
+            "ACL": self.default_acl,
+            "ServerSideEncryption": "AES256" if self.encryption else None,
+            "StorageClass": "REDUCED_REDUNDANCY" if self.reduced_redundancy else None,
+        }
+        return {name: each for name, each in said.items() if each}
+
+    def _upload_parameters(self, key: str, source: Source) -> Parameters:
+        name = key.removeprefix(self._prefix).lstrip("/")
+        parameters = {
+            "ContentType": source.content_type,
+            **self._preset,
+            **self.get_object_parameters(name),
+        }
+        if source.headers or source.metadata:
+            # The file as it is described wins over what the options say of new ones.
+            kept = {n: each for n, each in source.headers.items() if n in HEADERS}
+            parameters |= _by_boto3(kept)
+            parameters["Metadata"] = {**parameters.get("Metadata", {}), **source.metadata}
+        return {name: each for name, each in parameters.items() if name in UPLOAD_PARAMETERS}
+
+    def _tags(self, key: str, expected: Entry) -> Parameters:
+        if TAG_COUNT not in expected.headers:
+            return {}
+        tags = self._call("get_object_tagging", Key=key)["TagSet"]
+        return {"Tagging": urlencode({each["Key"]: each["Value"] for each in tags})}
+
+    @contextmanager
+    def _encoded(self, source: Source, parameters: Parameters) -> Iterator[Source]:
+        """Compress a source that has to be, and say so in its parameters."""
+        if not self._is_compressed(source, parameters):
+            yield source
+            return
+        parameters["ContentEncoding"] = "gzip"
+        with Spool(self.max_memory_size) as packed:
+            # Without name and time, equal files give equal objects.
+            with gzip.GzipFile("", "wb", fileobj=packed, mtime=0) as packer:
+                shutil.copyfileobj(source, packer, COPY_SIZE)
+            yield Source(cast("IO[bytes]", packed), source.content_type)
+
+    def _is_compressed(self, source: Source, parameters: Parameters) -> bool:
+        """Return True if a source is to be compressed, for its type or since its label says so."""
+        if source.headers.get("content-encoding") == "gzip":
+            return True  # a file that was read, and so unpacked, to be changed
+        if label := parameters.get("ContentEncoding"):
+            start = source.read(len(GZIP_MAGIC))
+            source.seek(0)
+            return bool(label == "gzip" and start != GZIP_MAGIC and source.size)
+        kind = parameters["ContentType"].partition(";")[0].strip()
+        return self.gzip and kind in self.gzip_content_types
+
+    # -- requests ---------------------------------------------------------------------------------
+
+    def _store(self, key: str, body: Source, parameters: Parameters, condition: Parameters) -> None:
+        """Store a body, anew where S3 wants that because of another's write."""
+        transfer = self.transfer_config
+        threshold = min(transfer.multipart_threshold if transfer else SINGLE_PUT, SINGLE_PUT)
+        in_parts = body.size > threshold or (transfer and body.size == threshold < SINGLE_PUT)
+        send = self._put_in_parts if in_parts else self._put
+        if condition or in_parts:
+            metadata = {**parameters.get("Metadata", {}), TOKEN: uuid.uuid4().hex}
+            parameters = {**parameters, "Metadata": metadata}
+        for _ in range(WRITE_ATTEMPTS):
+            body.seek(0)
+            try:
+                return send(key, body, parameters, condition)
+            except ClientError as exc:
+                if code_of(exc) != "ConditionalRequestConflict":
+                    raise
+        raise FileExistsError(errno.EEXIST, "The name is being written by others")
+
+    def _put(self, key: str, body: Source, parameters: Parameters, condition: Parameters) -> None:
+        try:
+            self._call("put_object", Key=key, Body=body.read(), **parameters, **condition)
+        except ClientError as exc:
+            if not self._is_ours(exc, key, parameters):
+                raise
+
+    def _put_in_parts(
+        self, key: str, body: Source, parameters: Parameters, condition: Parameters
+    ) -> None:
+        transfer: Any = self.transfer_config
+        size = max(transfer.multipart_chunksize, MIN_PART) if transfer else self.buffer_size
+        workers = transfer.max_concurrency if transfer else UPLOAD_WORKERS
+        upload_in_parts(
+            self._call,
+            body,
+            key=key,
+            parameters=parameters,
+            condition=condition,
+            is_done=lambda exc: self._is_ours(exc, key, parameters),
+            part_size=size,
+            workers=workers if transfer is None or transfer.use_threads else 0,
+        )
+
+    def _is_ours(self, exc: ClientError, key: str, parameters: Parameters) -> bool:
+        """Return True if our own earlier try succeeded and only its response was lost."""
+        repeated = exc.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+        token = parameters.get("Metadata", {}).get(TOKEN)
+        refusals = {"PreconditionFailed", "412", "NoSuchUpload"}
+        if not repeated or token is None or code_of(exc) not in refusals:
+            return False
+        stored = self._call("head_object", Key=key, **self._read_parameters)
+        return bool(stored.get("Metadata", {}).get(TOKEN) == token)
+
+
+def _by_boto3(headers: Mapping[str, Any]) -> Parameters:
+    """Return boto3's arguments for HTTP headers."""
+    parameters: Parameters = {}
+    for header, value in headers.items():
+        if header.lower().startswith(METADATA_HEADER):
+            parameters.setdefault("Metadata", {})[header[len(METADATA_HEADER) :]] = value
+        else:
+            parameters[HEADERS[header.lower()]] = value
+    return parameters
 
 
 def upload_in_parts(
@@ -33,28 +217,29 @@ def upload_in_parts(
     key: str,
     parameters: Mapping[str, Any],
     condition: Mapping[str, Any],
-    is_done: Callable[[ClientError, str], bool],
+    is_done: Callable[[ClientError], bool],
     part_size: int,
     workers: int,
 ) -> None:
     """Store a source under a key in parts of ``part_size`` bytes, larger where over 10,000.
 
-    ``call(operation, **arguments)`` sends a request. ``is_done(error, etag)`` tells whether a
-    completion that failed had been carried out. Holds ``workers + 1`` parts in memory. Every
-    failure aborts the upload.
+    ``call(operation, **arguments)`` sends a request. ``is_done(error)`` returns True if a
+    completion that failed had been carried out. Holds ``workers + 1`` parts in memory; without
+    workers the calling thread sends them. Every failure aborts the upload.
     """
     part_size = max(part_size, -(-source.size // MAX_PARTS))
     upload = call("create_multipart_upload", Key=key, **parameters)
     repeated = {name: parameters[name] for name in _REPEATED if name in parameters}
     target = {"Key": key, "UploadId": upload["UploadId"], **repeated}
+    checksum = {n: each for n, each in parameters.items() if n == "ChecksumAlgorithm"}
     try:
-        parts = _send(call, source, target, part_size, workers)
+        parts = _send(call, source, {**target, **checksum}, part_size, workers)
         try:
             call(
                 "complete_multipart_upload", MultipartUpload={"Parts": parts}, **target, **condition
             )
         except ClientError as exc:
-            if not is_done(exc, _expected_etag(parts)):
+            if not is_done(exc):
                 raise
     except BaseException:
         # The failure that brought us here is the one to report.
@@ -69,18 +254,10 @@ def _send(
     def send(number: int, body: bytes) -> Part:
         answer = call("upload_part", PartNumber=number, Body=body, **target)
         checksums = {name: each for name, each in answer.items() if name.startswith("Checksum")}
+        checksums.pop("ChecksumType", None)
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
 
     return send_in_parts(source, part_size, workers, send)
-
-
-def _expected_etag(parts: list[Part]) -> str:
-    digests = [str(part["ETag"]).strip('"') for part in parts]
-    try:
-        whole = md5(b"".join(map(bytes.fromhex, digests)), usedforsecurity=False)
-    except ValueError:  # a service whose ETags are no digests
-        return ""
-    return f"{whole.hexdigest()}-{len(parts)}"
 
 
 def _without_encryption(target: dict[str, Any]) -> dict[str, Any]:

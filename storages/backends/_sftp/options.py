@@ -12,7 +12,6 @@ from typing import Any, Literal
 from paramiko import PKey, SSHClient, SSHException
 from paramiko.pkey import UnknownKeyType
 
-from storages.base import told
 from storages.options import UNSET, option, positional
 from storages.pooled import PooledStorage
 
@@ -145,7 +144,6 @@ class SFTPOptions(PooledStorage):
         "SFTP_BASE_URL",
         "MEDIA_URL",
         kw_only=False,
-        read=told,
         doc="URL under which the files are served.",
     )
     host_key_policy: Literal["reject", "warn", "auto"] = option(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.core.files.base import ContentFile
+from django.core.management import call_command
 
 from storages.backends.s3boto3 import S3Boto3Storage
 from tests.backends.s3boto3.server import Site
@@ -39,10 +43,56 @@ def test_save_of_up_to_eight_mebibytes_is_one_request(weed: Site, size: int) -> 
     assert weed.only().bytes_in == size
 
 
-def test_save_under_a_free_name_asks_for_it_first(weed: Site) -> None:
+def test_save_under_a_free_name_is_one_request(weed: Site) -> None:
     save(weed.storage(file_overwrite=False))
-    # What has no such key may still be a directory.
-    assert methods(weed) == ["HEAD", "LIST", "PUT"]
+    assert methods(weed) == ["PUT"]
+
+
+def test_save_calls_little_python_before_boto3(site: Site, settings: Any) -> None:
+    options = site.options()
+    for name in ("access_key", "secret_key", "endpoint_url", "region_name"):
+        names = {"access_key": "ACCESS_KEY_ID", "secret_key": "SECRET_ACCESS_KEY"}
+        setattr(settings, f"AWS_S3_{names.get(name, name.upper())}", options[name])
+    settings.AWS_STORAGE_BUCKET_NAME = options["bucket_name"]
+    storage = S3Boto3Storage(file_overwrite=False)
+    save(storage, name="warm.txt")
+    count = 0
+
+    def profile(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        if frame.f_code.co_name == "_make_api_call":
+            sys.setprofile(None)
+        count += event == "call"
+
+    content = ContentFile(b"content")
+    sys.setprofile(profile)
+    try:
+        storage.save("a.txt", content)
+    finally:
+        sys.setprofile(None)
+    assert count <= 188
+
+
+def test_save_under_a_taken_name_is_two_requests(weed: Site) -> None:
+    weed.raw.put("a.txt", b"another's")
+    assert save(weed.storage(file_overwrite=False)) != "a.txt"
+    assert methods(weed) == ["PUT", "PUT"]
+
+
+def test_save_of_a_large_file_under_a_unique_name_looks_for_a_free_one_first(weed: Site) -> None:
+    weed.raw.put("a.txt", b"another's")
+    assert save(weed.storage(file_overwrite=False), 11 * MIB) != "a.txt"
+    assert methods(weed) == ["LIST", "LIST", "POST", "PUT", "PUT", "PUT", "POST"]
+
+
+def test_save_under_a_name_of_the_project_s_own_choice_asks_for_it(weed: Site) -> None:
+    class Own(S3Boto3Storage):
+        def get_available_name(self, name: Any, max_length: int | None = None) -> str:
+            return super().get_available_name(f"own/{name}", max_length)
+
+    storage = Own(**weed.options(file_overwrite=False))
+    assert save(storage) == "own/a.txt"
+    assert methods(weed) == ["LIST", "PUT"]
 
 
 def test_save_in_parts_is_a_request_for_each_and_two(weed: Site) -> None:
@@ -92,11 +142,10 @@ def test_reading_here_and_there_moves_what_is_read(weed: Site) -> None:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda storage: storage.exists("a.txt"),
         lambda storage: storage.size("a.txt"),
         lambda storage: storage.get_modified_time("a.txt"),
     ],
-    ids=["exists", "size", "get_modified_time"],
+    ids=["size", "get_modified_time"],
 )
 def test_look_up_is_one_request(weed: Site, ask: Callable[[S3Boto3Storage], object]) -> None:
     weed.raw.put("a.txt", b"content")
@@ -104,9 +153,39 @@ def test_look_up_is_one_request(weed: Site, ask: Callable[[S3Boto3Storage], obje
     assert methods(weed) == ["HEAD"]
 
 
-def test_look_up_of_a_missing_file_is_two_requests(weed: Site) -> None:
-    assert weed.storage().exists("a.txt") is False
-    assert methods(weed) == ["HEAD", "LIST"]
+def test_asking_whether_a_name_exists_is_one_request(weed: Site) -> None:
+    for name in ("a.txt", "dir/b.txt", "dir-1", "dir.txt", "dir2/c"):
+        weed.raw.put(name, b"content")
+    storage = weed.storage()
+    found = {name: storage.exists(name) for name in ("a.txt", "dir", "a", "dir/b", "b", "dir2/c")}
+    assert found == {
+        "a.txt": True,
+        "dir": True,
+        "a": False,
+        "dir/b": False,
+        "b": False,
+        "dir2/c": True,
+    }
+    assert methods(weed) == ["LIST"] * 6
+
+
+def test_directory_that_sorts_behind_many_names_is_found(site: Site) -> None:
+    site.raw.plant(["dir/a.txt", *(f"dir-{number}" for number in range(50))])
+    assert site.storage().exists("dir") is True
+    assert len(methods(site)) <= 2
+
+
+def test_collectstatic_of_new_files_is_two_requests_for_each(
+    weed: Site, tmp_path: Path, settings: Any
+) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}.css").write_text("body {}")
+    settings.STATICFILES_DIRS = [tmp_path]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    place = {"BACKEND": "storages.backends.s3boto3.S3StaticStorage", "OPTIONS": weed.options()}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": place}
+    call_command("collectstatic", interactive=False, verbosity=0)
+    assert methods(weed) == ["LIST", "PUT"] * 10
 
 
 def test_delete_is_one_request(weed: Site) -> None:

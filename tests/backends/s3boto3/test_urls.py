@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -101,11 +102,63 @@ def test_life_of_a_signed_url_is_the_option_s_or_the_caller_s() -> None:
         assert query(storage().url("a.txt"))["X-Amz-Expires"] == "90"
 
 
-@pytest.mark.parametrize("expire", [0, -1, WEEK + 1])
-def test_life_that_s3_would_refuse_is_refused(expire: int) -> None:
+@pytest.mark.parametrize("expire", [0, -1, 0.5, float("nan")])
+def test_life_that_has_no_seconds_is_refused(expire: float) -> None:
     for domain in (None, "cdn.example"):
         with pytest.raises(ValueError, match="from 1 to 604800"):
             storage(custom_domain=domain).url("a.txt", expire=expire)
+
+
+@pytest.mark.parametrize("expire", [True, "60", b"60", timedelta(seconds=60)])
+def test_life_that_is_no_number_is_refused(expire: Any) -> None:
+    with pytest.raises(ValueError, match="number of seconds"):
+        storage().url("a.txt", expire=expire)
+
+
+def test_life_is_a_whole_number_of_seconds() -> None:
+    assert query(storage().url("a.txt", expire=3600.0))["X-Amz-Expires"] == "3600"
+
+
+def test_limit_of_s3_is_s3_s_alone() -> None:
+    with pytest.raises(ValueError, match="from 1 to 604800"):
+        storage().url("a.txt", expire=WEEK + 1)
+    signer = CloudFrontSigner("id", lambda _message: b"signature")
+    url = storage(custom_domain="cdn.example", cloudfront_signer=signer).url("a", expire=2 * WEEK)
+    assert int(query(url)["Expires"]) > time.time() + WEEK
+
+
+def test_url_of_no_name_is_that_of_the_root_and_slashes_before_a_name_mean_nothing() -> None:
+    plain = {"querystring_auth": False, "region_name": "eu-west-1"}
+    base = "https://files.s3.eu-west-1.amazonaws.com/"
+    for options, start in (
+        (plain, base),
+        ({**plain, "location": "static"}, f"{base}static/"),
+        ({"custom_domain": "cdn.example"}, "https://cdn.example/"),
+        ({"custom_domain": "cdn.example", "location": "l"}, "https://cdn.example/l/"),
+        ({"base_url": "/static/"}, "/static/"),
+    ):
+        ours = storage(**options)
+        assert ours.url("") == start
+        assert ours.url("/css/a.css") == ours.url("css/a.css") == f"{start}css/a.css"
+
+
+def test_parameters_that_boto3_does_not_know_are_named_as_such() -> None:
+    with pytest.raises(ValueError, match="parameters"):
+        storage().url("a.txt", parameters={"ResponseColour": "red"})
+
+
+def test_url_for_an_upload_takes_the_parameters_of_one(weed: Site) -> None:
+    url = weed.storage().url("a.txt", parameters={"ContentType": "text/x"}, http_method="PUT")
+    headers = {"Content-Type": "text/x"}
+    with urlopen(Request(url, b"content", headers, method="PUT")) as answer:
+        assert answer.status == 200
+    assert weed.raw.get("a.txt") == b"content"
+    assert weed.raw.head("a.txt")["ContentType"] == "text/x"
+
+
+def test_version_of_an_object_may_be_named_with_a_custom_domain() -> None:
+    url = storage(custom_domain="cdn.example").url("a.txt", parameters={"VersionId": "7"})
+    assert url == "https://cdn.example/a.txt?versionId=7"
 
 
 def test_session_token_is_part_of_a_signed_url() -> None:
@@ -174,7 +227,7 @@ def test_public_endpoint_is_for_urls_alone(weed: Site) -> None:
     public = f"http://localhost:{weed.front.port}"
     ours = weed.storage(public_endpoint_url=public)
     ours.exists("a.txt")
-    assert weed.sent("HEAD")[0].headers["Host"] == f"127.0.0.1:{weed.front.port}"
+    assert weed.sent("GET")[0].headers["Host"] == f"127.0.0.1:{weed.front.port}"
     weed.raw.put("a.txt", b"content")
     assert ours.url("a.txt").startswith(f"{public}/")
     assert fetch(ours.url("a.txt"))[0] == b"content"

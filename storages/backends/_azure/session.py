@@ -46,8 +46,10 @@ class Transport(RequestsTransport):  # type: ignore[misc]
     def send(self, request: Any, *, unread: bool = False, **options: Any) -> Any:
         """Send a request once; raises OSError (EPROTO) if it is not Azure that answers."""
         answer = super().send(request, **options)
-        if answer.status_code < 300 and "x-ms-version" not in answer.headers:
+        known = any(name.lower().startswith("x-ms-") for name in answer.headers)
+        if request.method in {"GET", "HEAD"} and answer.status_code < 300 and not known:
             # Such as the page of a proxy that wants a login, which would be taken for a file.
+            answer.internal_response.close()
             raise OSError(errno.EPROTO, STRANGER)
         if unread and answer.status_code in {200, 206}:
             raise Unread(answer.internal_response)

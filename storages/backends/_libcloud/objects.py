@@ -247,7 +247,8 @@ class Objects(Driver):
         code = code_of(answer.response)
         if not code:
             again = self._get(key, "bytes=0-0")
-            code = code_of(again.response)
+            reason = code_of(again.response)
+            code = reason if again.status == answer.status else ""
         return refused(answer.status, code, "HEAD")
 
 

@@ -23,6 +23,7 @@ from storages.backends.apache_libcloud import LibCloudStorage
 from storages.testing.parallel import in_threads
 from tests.backends.apache_libcloud.server import (
     PROVIDER,
+    Interrupting,
     RawContainer,
     azure_entry,
     local_storage,
@@ -237,6 +238,19 @@ def test_two_entries_of_one_type_keep_their_hosts_and_regions(site: Site) -> Non
         assert {each.headers["Host"] for each in front.requests} == {f"localhost:{front.port}"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "regions"), [("SCALEWAY", ("fr-par", "nl-ams")), ("OVH", ("sbg", "gra"))]
+)
+def test_driver_keeps_its_host_when_another_region_s_is_made(
+    kind: str, regions: tuple[str, str]
+) -> None:  # report 1
+    options = {"type": PROVIDER + kind, "user": "me", "key": "secret", "bucket": "b"}
+    first, second = (LibCloudStorage(**options, region=each) for each in regions)
+    before = first.url("a.txt").partition("?")[0]
+    assert second.url("a.txt").partition("?")[0] != before
+    assert first.url("a.txt").partition("?")[0] == before
+
+
 def test_etag_that_is_no_digest_is_no_error(site: Site) -> None:  # report 2
     site.front.answer(200, headers={"ETag": '"4d-5"'}, method="PUT", forward=True)
     on(site).save("a.txt", ContentFile(b"content"))
@@ -326,6 +340,16 @@ def test_only_404_means_that_there_is_no_file(
     assert not isinstance(raised.value, FileNotFoundError)
 
 
+@pytest.mark.parametrize("status", [400, 403, 409, 503])
+def test_refused_head_is_not_a_missing_file_whatever_else_is_answered(
+    site: Site, status: int
+) -> None:  # report 9
+    site.front.answer(status, method="HEAD", times=None)
+    with pytest.raises(OSError, match=r".") as raised:
+        on(site).exists("missing.txt")
+    assert not isinstance(raised.value, FileNotFoundError)
+
+
 def test_expired_token_is_told_as_such(site: Site) -> None:  # report 9
     site.front.answer(400, method="HEAD")
     site.front.answer(400, error("ExpiredToken"), method="GET")
@@ -388,6 +412,20 @@ def test_parallel_saves_in_blocks_end_in_the_content_of_one(
     in_threads(3, lambda index: storage.save("a.bin", ContentFile(contents[index])))
     assert container.get("a.bin") in contents
     assert container.names() == ["a.bin"]
+
+
+def test_save_in_blocks_is_whole_after_another_in_between(
+    container: RawContainer,
+) -> None:  # report 13
+    other = on_azure(container, multipart_threshold=MIB)
+
+    def change() -> None:
+        other.save("a.bin", ContentFile(b"2" * (9 * MIB)))
+
+    with Interrupting(*container.server.address, "comp=blocklist", change) as front:
+        storage = on_azure(container, front, multipart_threshold=MIB)
+        storage.save("a.bin", ContentFile(b"1" * (9 * MIB)))
+    assert container.get("a.bin") == b"1" * (9 * MIB)
 
 
 def test_threads_of_one_storage_get_their_own_answers(container: RawContainer) -> None:  # report 14

@@ -27,6 +27,18 @@ def options_of(cls: type[Configured]) -> Mapping[str, Option]:
     return cls._declared
 
 
+def said_by_others(cls: type, name: str, default: Any) -> Any:
+    """Return what a base class that is neither ours nor Django's says under the name of an option.
+
+    A class for tenants, say, that stands behind ours and would go unheard.
+    """
+    for base in cls.__mro__:
+        ours = issubclass(base, Configured) or base.__module__.startswith("django.")
+        if name in vars(base) and not ours:
+            return vars(base)[name]
+    return default
+
+
 def _collect(cls: type) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for base in reversed(cls.__mro__):
@@ -57,6 +69,8 @@ class Configured:
         super().__init_subclass__(**kwargs)
         for name, declared in _collect(cls).items():
             current = inspect.getattr_static(cls, name)
+            if isinstance(current, Option) and current.override is UNSET:
+                current = said_by_others(cls, name, current)
             if not isinstance(current, Option):
                 # What a subclass calls by an alias is the option's own value.
                 setattr(cls, name, declared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import io
 import os
 import shutil
@@ -13,16 +14,17 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from django.core.files.storage import FileSystemStorage
 from django.utils._os import safe_join
 
 from .base import BaseStorage, Name, told
-from .configured import options_of
+from .configured import options_of, said_by_others
 from .contents import COPY_SIZE
 from .driver import Entry, Listed, Source, Stream
 from .files import RemoteFile
-from .options import option, positional
+from .options import UNSET, option, positional
 from .temporaries import beside, is_due, is_temporary, refused, stale
 from .utils import RefusedName, is_taken_by_windows, normalize_name, shown
 
@@ -67,6 +69,16 @@ class LocalStorage(BaseStorage, FileSystemStorage):
 
     # -- names ------------------------------------------------------------------------------------
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(LocalStorage)["base_location"]
+        said = inspect.getattr_static(cls, "base_location")
+        said = said_by_others(cls, "base_location", own) if said is own else said
+        location = inspect.getattr_static(cls, "location")
+        if said is not own and location.override is UNSET:
+            # Django's own location is made of it.
+            cls.location = location.overridden(said)
+
     @property
     def base_location(self) -> str | os.PathLike[str]:
         """The location as it was given."""
@@ -79,9 +91,12 @@ class LocalStorage(BaseStorage, FileSystemStorage):
 
     def _named(self, name: Name | None, *, root: bool = False) -> str:
         """Take the location off a path inside it, as Django's own storage does."""
+        return normalize_name(self._without_location(name), root=root)
+
+    def _without_location(self, name: Name | None) -> Name | None:
         path = Path(name or "")
-        inside = path.is_absolute() and path.is_relative_to(self.location)
-        return normalize_name(path.relative_to(self.location) if inside else name, root=root)
+        is_inside = path.is_absolute() and path.is_relative_to(self.location)
+        return path.relative_to(self.location) if is_inside else name
 
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return a name in its one spelling; names of temporary files are refused."""
@@ -102,6 +117,9 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
+
+    def _url_name(self, name: Name | None) -> str:
+        return super()._url_name(self._without_location(name))
 
     def _open(self, name: Name, mode: str = "rb") -> RemoteFile:
         file = super()._open(name, mode)

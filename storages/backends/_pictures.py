@@ -104,7 +104,10 @@ def reencoded(source: Source, found: str) -> IO[bytes]:
         count = getattr(image, "n_frames", 1) if written in Image.SAVE_ALL else 1
         first, *rest = frames = list(_frames(image, count))
         if rest:
-            durations = [each.info.get("duration", 0) for each in frames]
+            # What shows where nothing is animated need not be one of the frames.
+            is_apart = getattr(image, "default_image", False)
+            durations = [each.info.get("duration", 0) for each in frames[is_apart:]]
+            options |= {"default_image": True} if is_apart else {}
             options |= {"append_images": rest, "duration": durations}
             options |= {key: image.info[key] for key in ("loop",) if key in image.info}
         first.save(copy, written, save_all=bool(rest), **options)
@@ -156,21 +159,26 @@ def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
         _check_pixels(pixels)
         upright = ImageOps.exif_transpose(image)
         frame = _in_srgb(upright)
-        needed = ("duration", "transparency")
+        # A colour that is transparent is one of the old ones.
+        needed = {"duration"} if frame.mode == "RGBA" else {"duration", "transparency"}
         frame.info = {key: upright.info[key] for key in needed if key in upright.info}
         yield frame
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
     """Return the colours that an image's profile means; a profile that does not fit is ignored."""
-    profile, mode = image.info.get("icc_profile"), "RGBA" if image.mode == "RGBA" else "RGB"
+    profile = image.info.get("icc_profile")
     with suppress(ImageCms.PyCMSError, OSError, ValueError):
         if profile:
-            own, srgb = (
-                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),
-            )
-            return ImageCms.profileToProfile(image, own, srgb, outputMode=mode) or image
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            if not image.has_transparency_data:
+                return ImageCms.profileToProfile(image, own, srgb, outputMode="RGB") or image
+            # Profiles know no transparency, be it a channel, a colour or an entry of a palette.
+            opaque = image.convert("L" if image.mode in {"1", "L", "LA", "La"} else "RGB")
+            found = ImageCms.profileToProfile(opaque, own, srgb, outputMode="RGB") or opaque
+            found.putalpha(image.convert("RGBA").getchannel("A"))
+            return found
     return image
 
 

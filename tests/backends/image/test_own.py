@@ -417,3 +417,66 @@ except Exception as exc:
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "ImproperlyConfigured" in said
     assert "pip install 'django-storages[image]'" in said
+
+
+# Profiles and transparency
+
+
+def grey_profile() -> bytes:
+    """Return the smallest profile of greys with a gamma of 2.2 (ICC.1:2001-04)."""
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(2.2 * 256)) + bytes(2)
+    white = b"XYZ " + bytes(4) + struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
+    at = 128 + 4 + 2 * 12
+    tags = struct.pack(">I4sII4sII", 2, b"kTRC", at, 14, b"wtpt", at + 16, 20)
+    body = tags + curve + white
+    head = struct.pack(
+        ">I4sI4s4s4s", 128 + len(body), b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ "
+    )
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
+    return head.ljust(128, b"\0") + body
+
+
+def grey(mode: str) -> Image.Image:
+    """Return an image whose left half is a grey that shows, its right half transparent."""
+    image = Image.new("LA", (4, 2), (128, 255))
+    image.paste((200, 0), (2, 0, 4, 2))
+    if mode == "L":
+        image = image.convert("L")
+        image.info["transparency"] = 200
+    return image if mode in {"L", "LA"} else image.convert("RGBA").convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["LA", "L", "RGBA"])
+@pytest.mark.parametrize("with_profile", [True, False])
+def test_encoding_anew_keeps_what_is_transparent(pure, stored, mode, with_profile):
+    file = io.BytesIO()
+    profile = {"icc_profile": grey_profile()} if with_profile and mode != "RGBA" else {}
+    if with_profile and mode == "RGBA":
+        profile = {
+            "icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        }
+    image = grey(mode)
+    image.save(file, "PNG", **{**image.info, **profile})
+    with Image.open(io.BytesIO(stored(save(pure, "grey.png", file.getvalue())))) as found:
+        assert "icc_profile" not in found.info
+        colours = found.convert("RGBA")
+    assert colours.getpixel((0, 0))[3] == 255
+    assert near(colours.getpixel((0, 0))[:3], (128, 128, 128))
+    assert colours.getpixel((3, 1))[3] == 0
+
+
+def test_picture_that_stands_apart_from_an_animation_stays_apart(pure, stored):
+    colours = ("red", "green", "blue")
+    first, *frames = [Image.new("RGB", (4, 3), colour) for colour in colours]
+    file = io.BytesIO()
+    options = {"append_images": frames, "duration": [100, 300], "default_image": True}
+    first.save(file, "PNG", save_all=True, **options)
+    with Image.open(io.BytesIO(stored(save(pure, "a.png", file.getvalue())))) as found:
+        assert found.default_image
+        assert found.n_frames == 3
+        shown = []
+        for index in range(3):
+            found.seek(index)
+            shown.append(found.convert("RGB").getpixel((1, 1)))
+        assert found.info["duration"] == 300
+    assert shown == [(255, 0, 0), (0, 128, 0), (0, 0, 255)]

@@ -74,6 +74,7 @@ FORMS: list[Any] = [
     f"http://user:{CANARY}@{CLOSED_HOST}:{CLOSED_PORT}/",
     {"password": CANARY, "port": CLOSED_PORT},
     {"http": f"http://user:{CANARY}@{CLOSED_HOST}:{CLOSED_PORT}"},
+    {"proxies": {"http": f"http://user:{CANARY}@{CLOSED_HOST}:{CLOSED_PORT}"}},
     {"default": {"key": CANARY}},
     {"SSECustomerKey": CANARY, "SSECustomerAlgorithm": "AES256"},
     base64.b64encode(CANARY.encode()).decode(),

@@ -14,16 +14,16 @@ try:
 except ImportError as exc:
     raise sdk_missing("s3", exc) from exc
 
+from ._s3.companions import CalledByCompanions
 from ._s3.downloads import body_from, described
 from ._s3.errors import ERRORS, code_of, explain
 from ._s3.listings import DIRECTORY
-from ._s3.uploads import S3Uploads
 from ._s3.urls import S3Urls
 
 S3Boto3StorageFile = RemoteFile
 
 
-class S3Boto3Storage(S3Uploads, S3Urls):
+class S3Boto3Storage(CalledByCompanions, S3Urls):
     """Files as objects of a bucket."""
 
     sdk_errors = ERRORS

@@ -114,6 +114,13 @@ def _without_password(proxies: Any) -> Any:
     return UNSET if any("@" in str(url) for url in proxies.values()) else proxies
 
 
+def _without_proxies(config: Any) -> Any:
+    proxies = config.get("proxies") or {}
+    if _without_password(proxies) is proxies:
+        return config
+    return {name: each for name, each in config.items() if name != "proxies"}
+
+
 class S3Options(BaseStorage):
     """The options of the S3 backends, and what of them cannot or should not go together."""
 
@@ -235,11 +242,16 @@ class S3Options(BaseStorage):
     client_config: Config | Mapping[str, Any] | None = option(
         "AWS_S3_CLIENT_CONFIG",
         check=_check_config,
-        doc="A ``botocore.config.Config``, or a dict of what it takes; the options above win.",
+        secret=_without_proxies,
+        doc="A dict of what ``botocore.config.Config`` takes, or such a Config, which migrations "
+        "cannot hold; the options above win.",
     )
     transfer_config: TransferConfig | None = option(
         "AWS_S3_TRANSFER_CONFIG",
         doc="A ``boto3.s3.transfer.TransferConfig``: threshold, part size, concurrency.",
+    )
+    use_threads: bool = option(
+        "AWS_S3_USE_THREADS", default=True, doc="Upload several parts of a large file at once."
     )
     gzip: bool = option("AWS_IS_GZIPPED", default=False, doc="Compress files of these types:")
     gzip_content_types: Sequence[str] = option(

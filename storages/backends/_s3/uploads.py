@@ -185,7 +185,7 @@ class S3Uploads(S3Listings):
             condition=condition,
             is_done=lambda exc: self._is_ours(exc, key, parameters),
             part_size=size,
-            workers=workers if transfer is None or transfer.use_threads else 0,
+            workers=workers if (transfer or self).use_threads else 0,
         )
 
     def _is_ours(self, exc: ClientError, key: str, parameters: Parameters) -> bool:

@@ -107,6 +107,7 @@ class S3Contract(StorageContract):
             **super().canaries(canary),
             "object_parameters": {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": canary},
             "proxies": {"http": f"http://user:{canary}@127.0.0.1:{free_port()}"},
+            "client_config": {"proxies": {"http": f"http://u:{canary}@127.0.0.1:{free_port()}"}},
         }
 
     def make_manifest(self) -> S3ManifestStaticStorage:

@@ -15,9 +15,12 @@ a day.
 
 from __future__ import annotations
 
+import logging
+import os
 import posixpath
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import suppress
@@ -37,6 +40,8 @@ CLOCK_TOLERANCE: Final = timedelta(seconds=10)
 
 RENAMES: Final = 3  # tries to rename a file when others change what is in the way
 
+#: Matches every temporary name, for servers that take patterns.
+PATTERN: Final = ".storages-*"
 _SPELLING = re.compile(r"\.storages-[0-9a-f]{32}\.(part|lock|old)")
 
 _PLACES = 1024  # remembered; a place that was forgotten is looked at again
@@ -100,6 +105,30 @@ def corrected(modified: datetime | None) -> datetime | None:
     """
     now = datetime.now(UTC)
     return None if modified is None or abs(now - modified) < CLOCK_TOLERANCE else now
+
+
+#: Held while a name is checked and taken where the server takes it for nobody alone: so threads of
+#: one process get a file each.
+alone = threading.RLock()
+
+
+def warn_of_no_exclusion(protocol: str) -> None:
+    """Say once for each server that processes may replace one another's files there."""
+    logging.getLogger("storages").warning(
+        "This %s server gives a name to one client alone by no means: two processes that save the "
+        "same new name at once may both get it, and one file is lost. Use names that differ, or "
+        "another server.",
+        protocol,
+    )
+
+
+def _after_fork() -> None:
+    global alone  # noqa: PLW0603
+    alone = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Files(Protocol):

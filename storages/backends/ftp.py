@@ -70,7 +70,7 @@ class FTPStorage(FTPOptions):
     # -- primitives -------------------------------------------------------------------------------
 
     def _stat(self, key: str) -> Entry:
-        return self._pool.run(lambda connection: connection.describe(connection.path(key)))
+        return self._pool.run(lambda connection: connection.stat(connection.path(key)))
 
     def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
         entry = self._pool.run(lambda connection: _measured(connection, key))

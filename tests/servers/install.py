@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from tests.servers import npm, proftpd
+from tests.servers import npm, proftpd, pureftpd
 
 #: Debian's packages, and what needs them.
 PACKAGES = {
@@ -42,7 +42,12 @@ def install_packages() -> None:
     missing = [name for name in PACKAGES if not is_installed(name)]
     if shutil.which("npm") is None:
         missing.append("npm")
-    wanted = [*missing, *([] if proftpd.Proftpd.available() is None else ["proftpd"])]
+    here = {
+        "proftpd": proftpd.Proftpd.available() is None,
+        "pure-ftpd": pureftpd.PureFTPd.available() is None,
+    }
+    away = [name for name, is_here in here.items() if not is_here]
+    wanted = [*missing, *away]
     if not wanted:
         return
     if shutil.which("apt-get") is None or os.geteuid() != 0:
@@ -52,8 +57,10 @@ def install_packages() -> None:
     run("apt-get", "update", "-qq")
     if missing:
         run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing)
-    if "proftpd" in wanted:
+    if "proftpd" in away:
         proftpd.install()
+    if "pure-ftpd" in away:
+        pureftpd.install()
 
 
 def install_from_npm() -> None:

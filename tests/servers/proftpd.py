@@ -9,15 +9,14 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import re
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.servers.ftp import FTPServer
 from tests.servers.process import HOST
+from tests.servers.ssh import SSHServer
+from tests.servers.unpacked import BUILD, libraries, prefix_of, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +36,52 @@ PERMISSIONS = """
 </Directory>
 """
 
-UNPACKED = Path(__file__).parents[2] / "build" / "proftpd"
+UNPACKED = BUILD / "proftpd"
+
+
+def _settings(directory: Path, port: int) -> Iterator[tuple[str, object]]:
+    """Yield what serving by FTP and by SFTP have in common."""
+    yield "ServerName", "loopback"
+    yield "ServerType", "standalone"
+    yield "DefaultAddress", HOST
+    yield "SocketBindTight", "on"
+    yield "Port", port
+    yield "UseIPv6", "off"
+    yield "UseReverseDNS", "off"
+    yield "User", ACCOUNT
+    yield "Group", grp.getgrgid(pwd.getpwnam(ACCOUNT).pw_gid).gr_name
+    yield "AuthOrder", "mod_auth_file.c"
+    yield "AuthUserFile", directory / "users"
+    yield "RequireValidShell", "off"
+    yield "DefaultRoot", "~"
+    yield "DelayEngine", "off"
+    yield "PidFile", directory / "pid"
+    yield "ScoreboardFile", directory / "scoreboard"
+    yield "ModulePath", f"{_prefix()}/usr/lib/proftpd"
+    yield "TransferLog", "none"
+    yield "WtmpLog", "off"
+
+
+def _missing() -> str | None:
+    if _prefix() is None:
+        return "proftpd is not installed (python -m tests.servers.install)"
+    return None if os.geteuid() == 0 else "proftpd needs root to confine a user"
+
+
+def _command(directory: Path) -> list[str]:
+    return [f"{_prefix()}/usr/sbin/proftpd", "-n", "-q", "-c", str(directory / "proftpd.conf")]
+
+
+def _admit(directory: Path, root: Path, user: str) -> None:
+    """Let a user into a directory, who is in the server's own password file only."""
+    # Whom the server becomes has to get through to the files.
+    directory.chmod(0o711)
+    account = pwd.getpwnam(ACCOUNT)
+    shutil.chown(root, account.pw_uid, account.pw_gid)
+    users = directory / "users"
+    ids = f"{account.pw_uid}:{account.pw_gid}"
+    users.write_text(f"{user}:{PASSWORD_HASH}:{ids}::{root}:/bin/sh\n")
+    users.chmod(0o600)
 
 
 class Proftpd(FTPServer):
@@ -47,54 +91,23 @@ class Proftpd(FTPServer):
 
     @classmethod
     def available(cls) -> str | None:
-        if _prefix() is None:
-            return "proftpd is not installed (python -m tests.servers.install)"
-        return None if os.geteuid() == 0 else "proftpd needs root to confine a user"
+        return _missing()
 
     def environment(self) -> dict[str, str]:
-        libraries = {str(path.parent) for path in UNPACKED.glob("usr/lib/*/*.so.*")}
-        return {"LD_LIBRARY_PATH": os.pathsep.join(sorted(libraries))} if libraries else {}
+        return libraries(UNPACKED)
 
     def command(self) -> list[str]:
-        prefix = str(_prefix())
-        config = str(self.directory / "proftpd.conf")
-        return [f"{prefix}/usr/sbin/proftpd", "-n", "-q", "-c", config]
+        return _command(self.directory)
 
     def prepare(self) -> None:
         super().prepare()
-        # Whom the server becomes has to get through to the files.
-        self.directory.chmod(0o711)
-        account = pwd.getpwnam(ACCOUNT)
-        shutil.chown(self.root, account.pw_uid, account.pw_gid)
-        users = self.directory / "users"
-        ids = f"{account.pw_uid}:{account.pw_gid}"
-        users.write_text(f"{self.user}:{PASSWORD_HASH}:{ids}::{self.root}:/bin/sh\n")
-        users.chmod(0o600)
-        settings = [*self._settings(), *(self._tls_settings() if self.tls else ())]
+        _admit(self.directory, self.root, self.user)
+        settings = [*_settings(self.directory, self.port), *self._ports()]
+        settings += self._tls_settings() if self.tls else ()
         text = "".join(f"{option} {value}\n" for option, value in settings)
         (self.directory / "proftpd.conf").write_text(text + PERMISSIONS)
 
-    def _settings(self) -> Iterator[tuple[str, object]]:
-        group = grp.getgrgid(pwd.getpwnam(ACCOUNT).pw_gid).gr_name
-        yield "ServerName", "loopback"
-        yield "ServerType", "standalone"
-        yield "DefaultAddress", HOST
-        yield "SocketBindTight", "on"
-        yield "Port", self.port
-        yield "UseIPv6", "off"
-        yield "UseReverseDNS", "off"
-        yield "User", ACCOUNT
-        yield "Group", group
-        yield "AuthOrder", "mod_auth_file.c"
-        yield "AuthUserFile", self.directory / "users"
-        yield "RequireValidShell", "off"
-        yield "DefaultRoot", "~"
-        yield "DelayEngine", "off"
-        yield "PidFile", self.directory / "pid"
-        yield "ScoreboardFile", self.directory / "scoreboard"
-        yield "ModulePath", f"{_prefix()}/usr/lib/proftpd"
-        yield "TransferLog", "none"
-        yield "WtmpLog", "off"
+    def _ports(self) -> Iterator[tuple[str, object]]:
         if self.data_ports is not None:
             yield "PassivePorts", "{} {}".format(*self.data_ports)
 
@@ -110,22 +123,54 @@ class Proftpd(FTPServer):
             yield "TLSOptions", "UseImplicitSSL"
 
 
+class ProftpdSFTP(SSHServer):
+    """Serve SFTP by mod_sftp to the user `test` with a key file in `keys`."""
+
+    name = "proftpd-sftp"
+    user = "test"
+
+    @classmethod
+    def available(cls) -> str | None:
+        return _missing()
+
+    def environment(self) -> dict[str, str]:
+        return libraries(UNPACKED)
+
+    def command(self) -> list[str]:
+        return _command(self.directory)
+
+    def prepare(self) -> None:
+        super().prepare()
+        _admit(self.directory, self.root, self.user)
+        allowed = self.directory / "authorized"
+        # It takes RFC 4716's form alone.
+        allowed.write_text(
+            "".join(map(_rfc4716, self.keys.authorized_keys.read_text().split("\n")))
+        )
+        settings = [
+            *_settings(self.directory, self.port),
+            ("LoadModule", "mod_sftp.c"),
+            ("SFTPEngine", "on"),
+            ("SFTPAuthMethods", "publickey"),
+            ("SFTPAuthorizedUserKeys", f"file:{allowed}"),
+            *(("SFTPHostKey", key) for key in self.keys.host_keys),
+        ]
+        text = "".join(f"{option} {value}\n" for option, value in settings)
+        (self.directory / "proftpd.conf").write_text(text + PERMISSIONS)
+
+
+def _rfc4716(line: str) -> str:
+    if not line:
+        return ""
+    text = line.split()[1]
+    rows = "\n".join(text[start : start + 70] for start in range(0, len(text), 70))
+    return f"---- BEGIN SSH2 PUBLIC KEY ----\n{rows}\n---- END SSH2 PUBLIC KEY ----\n"
+
+
 def install() -> None:
-    """Download ProFTPD with the libraries missing here, and unpack all that into `UNPACKED`."""
-    simulated = ["apt-get", "-s", "install", "--no-install-recommends", *PACKAGES]
-    plan = subprocess.run(simulated, capture_output=True, text=True, check=True).stdout
-    names = re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
-    UNPACKED.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=UNPACKED.parent) as downloads:
-        subprocess.run(["apt-get", "-qq", "download", *names], cwd=downloads, check=True)
-        unpacked = Path(downloads, "unpacked")
-        for package in Path(downloads).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), str(unpacked)], check=True)
-        # All at once, so that what is there is whole.
-        unpacked.rename(UNPACKED)
+    """Unpack ProFTPD and what it needs into `UNPACKED`."""
+    unpack(PACKAGES, UNPACKED)
 
 
 def _prefix() -> Path | None:
-    """Return the directory under which ProFTPD is installed."""
-    prefixes = (Path("/"), UNPACKED)
-    return next((path for path in prefixes if (path / "usr/sbin/proftpd").exists()), None)
+    return prefix_of("usr/sbin/proftpd", UNPACKED)

@@ -71,7 +71,7 @@ class ScriptedFTP(socketserver.ThreadingTCPServer):
 
 class _Session(socketserver.StreamRequestHandler):
     server: ScriptedFTP
-    passive: socket.socket
+    passive: socket.socket | None = None
     old_name = ""
     working = "/"
     start = 0
@@ -85,7 +85,7 @@ class _Session(socketserver.StreamRequestHandler):
                 reply = self.server.replies.get(verb)
                 if reply is None:
                     reply = self.obey(verb, argument)
-                elif verb in {"LIST", "RETR", "STOR"}:
+                elif verb in {"LIST", "RETR", "STOR"} and self.passive is not None:
                     self.passive.close()
                 if verb in self.server.hang_ups:
                     self.server.hang_ups.discard(verb)
@@ -105,16 +105,27 @@ class _Session(socketserver.StreamRequestHandler):
 
     def give(self, verb: str, content: bytes) -> str | None:
         self.say("150 Here it comes.")
+        assert self.passive is not None
         with self.passive, self.passive.accept()[0] as connection:
             connection.sendall(content)
         return self.server.finals.get(verb, "226 Done.")
 
-    def pasv(self, _: str) -> str:
+    def listen(self) -> int:
+        if self.passive is not None:
+            self.passive.close()
         self.passive = socket.create_server((HOST, 0))
-        port = self.passive.getsockname()[1]
+        port: int = self.passive.getsockname()[1]
+        return port
+
+    def pasv(self, _: str) -> str:
+        port = self.listen()
         return f"227 There (192,0,2,1,{port // 256},{port % 256})."
 
+    def epsv(self, _: str) -> str:
+        return f"229 There (|||{self.listen()}|)."
+
     def stor(self, path: str) -> str | None:
+        assert self.passive is not None
         if path.rpartition("/")[0] not in self.server.directories:
             self.passive.close()
             return MISSING

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ftplib
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import REFUSED, Refusal
 from .location import Location
@@ -24,6 +24,7 @@ class Connector:
     timeout: float
     encoding: str | None
     ssl_context: ssl.SSLContext | None
+    _traits: dict[str, bool] = field(default_factory=dict, compare=False)
 
     @property
     def lost(self) -> tuple[type[Exception], ...]:
@@ -32,7 +33,9 @@ class Connector:
 
     def connect(self) -> Files:
         """Return a connection that is signed in."""
-        return Files(self.location, self.timeout, self.encoding, self.ssl_context)
+        connection = Files(self.location, self.timeout, self.encoding, self.ssl_context)
+        connection.traits = self._traits
+        return connection
 
     def check(self, connection: Files, idle: float) -> bool:
         """Tell whether the server neither closed the connection nor is about to."""

@@ -21,7 +21,7 @@ _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _UNIX = re.compile(
     r"(?P<kind>[a-zA-Z-])[-\w]{9}\S*\s.*?\b(?P<size>\d+)\s+"
     r"(?:(?P<month>[A-Za-z]{3})\s+(?P<day>\d\d?)\s+(?:(?P<clock>\d\d?:\d\d)|(?P<year>\d{4}))"
-    r"|(?P<iso>\d{4}-\d\d-\d\d \d\d:\d\d)(?::\d\d)?) (?P<name>.+)"
+    r"|(?P<iso>\d{4}-\d\d-\d\d \d\d:\d\d)(?::\d\d)?(?! [+-]\d{4} )) (?P<name>.+)"
 )
 _DOS = re.compile(
     r"(?:(?P<month>\d\d)[-/](?P<day>\d\d)[-/](?P<year>\d{4}|\d\d)"
@@ -42,6 +42,8 @@ def parse_time(text: str) -> datetime | None:
 def parse_facts(line: str) -> tuple[str, Entry | None]:
     """Return name and description of a line that MLST or MLSD gives (RFC 3659 section 7.2)."""
     text, _, name = line.partition(" ")
+    if not name or (text and "=" not in text):
+        raise ftplib.error_proto("The listing has lines of an unknown kind")
     facts = {key.lower(): value for key, _, value in (f.partition("=") for f in text.split(";"))}
     kind = facts.get("type", "file").lower()
     size = facts.get("size", "")

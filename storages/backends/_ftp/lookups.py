@@ -128,6 +128,19 @@ class Lookups(Connection):
         """Return the base names of what is in a directory."""
         return [name for name in self._listing(path) if name not in {".", ".."}]
 
+    def list_like(self, path: str, pattern: str) -> dict[str, Entry]:
+        """Return at least what a directory holds with names of a pattern, as far as that is cheap.
+
+        Servers without facts take patterns; to one that does not, nothing matches.
+        """
+        if self.has_facts:
+            return self.entries(path)
+        with suppress(ftplib.Error):
+            if self._enter(path) and self.can_enter:
+                found = self._list_with("LIST -a", pattern)
+                return {name: entry for name, entry in found.items() if entry is not None}
+        return {}
+
     def _by_facts(self, path: str) -> Entry | None:
         lines = self.ask("MLST", path).split("\n")
         return parse_facts(lines[1].removeprefix(" "))[1] if len(lines) > 2 else None

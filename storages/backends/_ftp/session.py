@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from storages.driver import Entry, Source
+from storages.temporaries import warn_of_no_exclusion
 
 from .errors import REFUSED, BrokenTransferError, Refusal, UnknownCommand
 from .lookups import Lookups
@@ -17,6 +18,9 @@ from .transfers import BLOCK, Download, send
 
 class Files(Lookups):
     """The files that a connection leads to."""
+
+    #: What was found out of the server, for all its connections.
+    traits: dict[str, bool]
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -56,6 +60,18 @@ class Files(Lookups):
     def make_directory(self, path: str) -> None:
         """Make one directory, which only one can."""
         self.ask("MKD", path)
+
+    def makes_directories_once(self, path: str) -> bool:
+        """Return True if a directory that is there cannot be made again, found out once."""
+        if "locks" not in self.traits:
+            try:
+                self.make_directory(path)
+            except REFUSED:
+                self.traits["locks"] = True
+            else:
+                self.traits["locks"] = False
+                warn_of_no_exclusion("FTP")
+        return self.traits["locks"]
 
     def remove_file(self, path: str) -> None:
         """Remove a file."""
@@ -101,6 +117,11 @@ class Files(Lookups):
         download.skip(start)
         return download
 
+    def stat(self, path: str) -> Entry:
+        """Describe what is at a path, by reading a file if the server is known to tell no size."""
+        entry = self.describe(path)
+        return entry if self.traits.get("sizes", True) else self.measured(path, entry)
+
     def measured(self, path: str, entry: Entry) -> Entry:
         """Return an entry of size 0 with its true size: some servers tell none of any file."""
         if entry.size or entry.is_directory:
@@ -108,6 +129,8 @@ class Files(Lookups):
         with closing(self.retrieve(path, 0)) as download:
             size = sum(map(len, iter(lambda: download.read(BLOCK), b"")))
             download.finish()
+        if size:
+            self.traits["sizes"] = False
         return replace(entry, size=size)
 
     def store(self, path: str, source: Source) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import posixpath
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 
+from storages import temporaries
 from storages.driver import Source
 from storages.temporaries import Aside, beside, corrected, sweep
 
@@ -87,7 +88,8 @@ class Upload:
     def sweep(self, connection: Files) -> None:
         """Remove what broken uploads left in the directory."""
         directory = connection.path(self.directory)
-        sweep(connection, directory, connection.entries(directory).items(), self._stored_at)
+        found = connection.list_like(directory, temporaries.PATTERN)
+        sweep(connection, directory, found.items(), self._stored_at)
 
     def _publish(self, connection: Files) -> None:
         source, target = connection.path(self._temporaries[-1]), connection.path(self._key)
@@ -96,7 +98,8 @@ class Upload:
         # Where the reply to a rename was lost, the rename may not have been.
         if not (self._was_tried and connection.find(source) is None):
             self._was_tried = True
-            self._rename(connection, source, target)
+            with self._alone(connection):
+                self._rename(connection, source, target)
         self._temporaries.pop()
         self._is_published = True
 
@@ -118,6 +121,12 @@ class Upload:
                 connection.remove_directory(probe)
             raise Refusal(errno.EEXIST, "Another client saves under this name") from exc
         self._is_locked = True
+
+    def _alone(self, connection: Files) -> AbstractContextManager[object]:
+        """Keep at least the threads of this process apart where a lock locks nothing."""
+        if self._overwrite or connection.makes_directories_once(connection.path(self._lock)):
+            return nullcontext()
+        return temporaries.alone
 
     def _rename(self, connection: Files, source: str, target: str) -> None:
         if not self._overwrite and connection.find_beside(target, source):

@@ -34,7 +34,12 @@ class Session:
 
     refusals = REFUSALS
 
-    def __init__(self, client: SSHClient, channel: Channel) -> None:
+    def __init__(
+        self, client: SSHClient, channel: Channel, traits: dict[str, str] | None = None
+    ) -> None:
+        #: What was found out of the server, for all its sessions.
+        self.traits = {} if traits is None else traits
+        self.server = channel.get_transport().remote_version
         self.client = client
         self.channel = channel
         self.pending = 0
@@ -193,6 +198,18 @@ class Session:
     def move(self, path: str, target: str) -> None:
         """Give a file another name, which must be free."""
         self.call(sftp.CMD_RENAME, text(path), text(target))
+
+    def link(self, path: str, target: str) -> None:
+        """Give a file a second name, which must be free."""
+        self.call(sftp.CMD_EXTENDED, text("hardlink@openssh.com"), text(path), text(target))
+
+    def is_there(self, path: str) -> bool:
+        """Return True if anything has a path."""
+        try:
+            self.lookup(path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def find_file(self, path: str) -> bool:
         """Return True if a file has a path, False if nothing has; raises for a directory."""

@@ -12,6 +12,7 @@ from storages.driver import Source
 from storages.temporaries import RENAMES, Aside, beside, corrected, sweep
 
 from .messages import NOTHING, Attributes, Refused, moment
+from .names import take
 from .session import CREATE_NEW, Session
 
 SWEPT = 1000  # entries of a directory that are looked at for such files
@@ -181,7 +182,7 @@ class Upload:
 
     def _rename_once(self, session: Session, temporary: str) -> None:
         if not self._overwrite:
-            session.move(temporary, self._path)
+            take(session, temporary, self._path)
         elif not session.replace(temporary, self._path):
             self._aside.replace(session, temporary)
 

@@ -537,6 +537,121 @@ def test_names_in_listings_that_lead_elsewhere_are_left_out() -> None:
         assert storage.listdir("") == ([], ["a.txt"])
 
 
+PROMISING = "211-Features:\r\n MLST type*;size*;\r\n UTF8\r\n211 End"
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {"FEAT": PROMISING, "MLST": "500 What?", "MLSD": "502 Not here."},
+        {"FEAT": PROMISING, "MLST": "502 Not here.", "MLSD": "500 What?"},
+        {"FEAT": "451 Not now."},
+        {"OPTS": "451 Not now."},
+        {"PASV": "502 Not here."},
+        {"REST": "502 Not here."},
+        {"MDTM": "450 Not now."},
+        {"CWD": "502 Not here."},
+        {"LIST": "502 Not here."},
+    ],
+    ids=" ".join,
+)
+def test_one_refused_command_never_makes_a_storage_useless(replies: dict[str, str]) -> None:
+    with ScriptedFTP(replies) as server, scripted(server, file_overwrite=True) as storage:
+        server.files["/home/a.bin"] = CONTENT
+        save(storage, "b.bin")
+        with storage.open("b.bin") as file:
+            file.seek(1000)
+            assert file.read() == CONTENT[1000:]
+        assert read(storage) == CONTENT
+        if "LIST" not in replies:
+            assert sorted(storage.listdir("")[1]) == ["a.bin", "b.bin"]
+            assert not storage.exists("missing.txt")
+        storage.delete("a.bin")
+        assert [*server.files] == ["/home/b.bin"]
+
+
+def test_features_may_stand_behind_the_code_on_each_line() -> None:
+    with ScriptedFTP({"FEAT": "211-Features:\r\n211-UTF8\r\n211-SIZE\r\n211 End"}) as server:
+        with scripted(server) as storage:
+            save(storage, "é.txt")
+        assert "OPTS UTF8 ON" in server.commands
+        assert [*server.files] == ["/home/é.txt"]
+
+
+def test_server_is_not_asked_for_utf8_where_the_option_names_another_encoding() -> None:
+    with ScriptedFTP() as server:
+        with scripted(server, encoding="cp1251") as storage:
+            storage.exists("a.txt")
+        assert "OPTS UTF8 ON" not in server.commands
+
+
+def test_listing_that_the_server_cut_is_an_error() -> None:
+    finals = {"LIST": "226 Output truncated to 2000 matches"}
+    with (
+        ScriptedFTP(finals=finals) as server,
+        scripted(server) as storage,
+        pytest.raises(FTPStorageException, match="cut its listing"),
+    ):
+        storage.listdir("")
+
+
+def test_file_whose_size_the_server_does_not_tell_is_read_to_its_end() -> None:
+    with ScriptedFTP({"SIZE": "213 0"}) as server:
+        server.files["/home/a.bin"] = CONTENT
+        with scripted(server, file_overwrite=True) as storage:
+            assert read(storage) == CONTENT
+            with storage.open("a.bin", "ab") as file:
+                file.write(b"more")
+        assert server.files["/home/a.bin"] == CONTENT + b"more"
+
+
+@pytest.mark.parametrize("reply", ["550 User not found.", "500 USER not found", "530 No."])
+def test_refused_login_is_no_missing_file(reply: str) -> None:
+    with ScriptedFTP({"PASS": reply}) as server, scripted(server) as storage:
+        for call in (storage.exists, storage.delete, storage.listdir):
+            with pytest.raises(PermissionError, match="login"):
+                call("a.txt")
+
+
+def test_refused_rename_is_told_as_such_and_leaves_the_old_file() -> None:
+    with ScriptedFTP({"RNTO": "550 Permission denied."}) as server:
+        server.files["/home/a.bin"] = b"old"
+        with scripted(server, file_overwrite=True) as storage, pytest.raises(PermissionError):
+            save(storage)
+        assert server.files == {"/home/a.bin": b"old"}
+
+
+def test_user_and_password_of_their_own_win_over_the_location() -> None:
+    with ScriptedFTP() as server:
+        options = {"user": "other", "password": "p@ss/word"}
+        with scripted(server, **options) as storage:
+            storage.exists("a.txt")
+            assert "p@ss" not in repr(storage)
+        assert server.commands[:2] == ["USER other", "PASS p@ss/word"]
+
+
+@pytest.mark.parametrize(("overwrite", "most"), [(False, 1), (True, 0)])
+def test_save_on_a_server_without_facts_lists_a_directory_once_at_most(
+    most: int, *, overwrite: bool
+) -> None:
+    with ScriptedFTP() as server:
+        with scripted(server, file_overwrite=overwrite) as storage:
+            save(storage)
+        listed = [each for each in server.commands if each in {"LIST", "LIST -a"}]
+        assert len(listed) <= most
+
+
+def test_upload_over_a_slow_line_lasts_as_long_as_it_moves(tmp_path: Path) -> None:
+    with (
+        bad_data_line(tmp_path) as (server, proxy),
+        FTPStorage(location(server), timeout=1) as storage,
+    ):
+        proxy.bandwidth(200_000, "up")
+        save(storage, content=2 * CONTENT)
+        proxy.clear()
+        assert read(storage) == 2 * CONTENT
+
+
 def test_dos_listings_are_read() -> None:
     lines = b"02-23-05  09:24PM       <DIR>          my files\r\n07-14-20  11:05AM   12 a b.txt\r\n"
     with (
@@ -651,6 +766,8 @@ def test_server_with_a_wrong_clock_that_nobody_may_correct_gets_files_all_the_sa
         "ftp://user:secret@host/a/../b",
         "ftp://us/er:secret@host/",
         "ftp://host/secret@b",
+        "ftp://files.example.com:21/secret@home",
+        "ftp://files.example.com/media/secret@home",
     ],
 )
 def test_bad_location_is_told_without_its_value(wrong: str) -> None:

@@ -121,3 +121,106 @@ def test_facts_are_understood(line: str) -> None:
 @pytest.mark.parametrize("text", ["", "2020", "20201301000000", "19100229091500x", "²⁰²⁰"])
 def test_time_that_is_none_is_none(text: str) -> None:
     assert parse_time(text) is None
+
+
+#: One line, or more, of each format in the public collections (D. J. Bernstein's ftpparse,
+#: FileZilla's and Apache Commons Net's tests): name, size and kind, or None where it raises.
+FORMATS: dict[str, tuple[str, tuple[str, int, bool] | None]] = {
+    "Unix": (
+        "-rw-r--r--   1 root     other        531 Jan 29 03:26 README",
+        ("README", 531, False),
+    ),
+    "Unix, old": (
+        "dr-xr-xr-x   2 root     other        512 Apr  8  1994 etc",
+        ("etc", 0, True),
+    ),
+    "Unix, no group": ("dr-xr-xr-x   2 root     512 Apr  8  1994 etc", ("etc", 0, True)),
+    "Unix, numeric owner": ("-rw-r--r-- 1 1001 1001 7 Jan 25 00:17 a", ("a", 7, False)),
+    "Unix, spaces in group": (
+        "-rw-r--r-- 1 bob domain users 7 Jan 25 00:17 a",
+        ("a", 7, False),
+    ),
+    "Unix, ACL": ("-rw-r--r--+ 1 bob bob 7 Jan 25 00:17 a", ("a", 7, False)),
+    "Unix, ISO times": ("-rw-r--r-- 1 bob bob 7 2020-02-29 09:15 a", ("a", 7, False)),
+    "Unix, full times": ("-rw-r--r-- 1 b b 7 2020-02-29 09:15:33.000000000 +0000 a", None),
+    "Unix, times with a zone": ("-rw-r--r-- 1 b b 7 2020-02-29 09:15:33 +0000 a", None),
+    "Unix, day before month": ("-rw-r--r-- 1 root other 531 29 Jan 03:26 README", None),
+    "Unix, German": ("-rw-r--r-- 1 root other 531 26. Jul 00:34 README", None),
+    "Unix, Japanese": ("-rw-r--r-- 1 root other 2 4月 1日 15:00 a", None),
+    "Unix, sizes with units": ("-rw-r--r-- 1 root other 5.2K Jan 29 03:26 README", None),
+    "NetWare by Hethmon": (
+        "----------   1 owner    group         1803128 Jul 10 10:18 ls-lR.Z",
+        ("ls-lR.Z", 1803128, False),
+    ),
+    "WFTPD": (
+        "-rwxrwxrwx   1 noone    nogroup      322 Aug 19  1996 message.ftp",
+        ("message.ftp", 322, False),
+    ),
+    "NetPresenz, file": (
+        "-------r--         326  1391972  1392298 Nov 22  1995 MegaPhone.sit",
+        ("MegaPhone.sit", 1392298, False),
+    ),
+    "NetPresenz, directory": (
+        "drwxrwxr-x               folder        2 May 10  1996 network",
+        ("network", 0, True),
+    ),
+    "DOS, directory": ("04-27-00  09:09PM       <DIR>          licensed", ("licensed", 0, True)),
+    "DOS, file": (
+        "04-14-00  03:47PM                  589 readme.htm",
+        ("readme.htm", 589, False),
+    ),
+    "IIS, years of four digits": (
+        "04-14-2000  03:47PM                  589 readme.htm",
+        ("readme.htm", 589, False),
+    ),
+    "DOS, sizes with commas": ("04-14-00  03:47PM                1,589 readme.htm", None),
+    "EPLF, directory": ("+i8388621.29609,m824255902,/,\tdev", None),
+    "EPLF, file": ("+i8388621.44468,m839956783,r,s10376,\tRFCEPLF", None),
+    "VMS, MultiNet": ("00README.TXT;1      2 30-DEC-1996 17:44 [SYSTEM] (RWED,RWED,RE,RE)", None),
+    "VMS, directory": ("CORE.DIR;1          1  8-SEP-1996 16:09 [SYSTEM] (RWE,RWE,RE,RE)", None),
+    "VMS": (
+        "CII-MANUAL.TEX;1  213/216  29-JAN-1996 03:33:12  [ANONYMOU,ANONYMOUS]   (RWED,RWED,,)",
+        None,
+    ),
+    "MVS, header": ("Volume Unit    Referred Ext Used Recfm Lrecl BlkSz Dsorg Dsname", None),
+    "MVS, data set": ("WYOSPT 3420   2003/05/21  1  200  FB      80  8053  PS  48-MVS.FILE", None),
+    "MVS, migrated": ("Migrated                                                SOME.FILE", None),
+    "MVS, member": (
+        "D40      01.00 2002/09/12 2002/10/11 09:37    11    11     0 KIL001",
+        None,
+    ),
+    "OS/400, directory": ("QSYS           77824 02/23/00 15:09:55 *DIR       foo/", None),
+    "OS/400, file": ("QSYS              35 02/23/00 15:09:55 *STMF      a.txt", None),
+    "OS/2, file": ("    73098      A          04-06-97   15:15  ds0.internic1.zip", None),
+    "OS/2, directory": ("     0           DIR   01-17-98   10:32  ETC", None),
+    "NetWare, directory": (
+        "d [R----F--] supervisor            512       Jan 16 18:53    login",
+        None,
+    ),
+    "NetWare, file": ("- [R----F--] rhesus             214059       Oct 20 15:27    cx.exe", None),
+    "VxWorks": ("     2048    Dec-12-1996  15:18:00   subdir  <DIR>", None),
+    "z/VM": (
+        "README   TEXT     V         71         26          1 1997-04-02 12:33:20 TCP291",
+        None,
+    ),
+    "Tandem": ('IARPTS        101          16354 18-Mar-09 15:09:12 244, 10 "nnnn"', None),
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_formats_of_the_public_collections_are_right_or_raise(form: str) -> None:
+    line, expected = FORMATS[form]
+    if expected is None:
+        with pytest.raises(error_proto):
+            parse_list([line], NOW)
+        return
+    (name, entry), *others = parse_list([line], NOW).items()
+    assert entry is not None
+    assert not others
+    assert (name, entry.size, entry.is_directory) == expected
+
+
+@pytest.mark.parametrize("line", ["", "500", "a.txt", "-rw-r--r-- 1 ftp ftp 5 Jan  1  1970 a"])
+def test_lines_that_are_no_facts_raise(line: str) -> None:
+    with pytest.raises(error_proto):
+        parse_facts(line)

@@ -1,0 +1,85 @@
+"""How a server gives a name to one client alone, found out once for each server."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+from storages import temporaries
+from storages.temporaries import beside, warn_of_no_exclusion
+
+from .session import CREATE_NEW, Session
+
+Way = Literal["rename", "link", "create", "nothing"]
+
+
+def take(session: Session, temporary: str, path: str) -> None:
+    """Give a temporary file a name; raises FileExistsError if that is taken."""
+    way = session.traits.setdefault("exclusive", "") or _learn(session, path)
+    if way == "rename":
+        session.move(temporary, path)
+    elif way == "link":
+        session.link(temporary, path)
+        session.remove_file(temporary)
+    elif way == "create":
+        _create(session, temporary, path)
+    else:
+        with temporaries.alone:
+            if session.is_there(path):
+                raise FileExistsError(errno.EEXIST, "The name is taken")
+            session.move(temporary, path)
+
+
+def _create(session: Session, temporary: str, path: str) -> None:
+    """Hold the name with an empty file for an instant."""
+    session.close(session.open(path, CREATE_NEW))
+    try:
+        session.move(temporary, path)
+    except session.refusals:
+        with suppress(*session.refusals):
+            session.remove_file(path)
+        raise
+
+
+def _learn(session: Session, path: str) -> str:
+    found = "rename" if "OpenSSH" in session.server else _probe(session, path)
+    if found == "nothing":
+        warn_of_no_exclusion("SFTP")
+    session.traits["exclusive"] = found
+    return found
+
+
+def _probe(session: Session, path: str) -> Way:
+    names = [beside(path, "part") for _ in range(3)]
+    try:
+        return _way(session, *names)
+    finally:
+        for each in names:
+            with suppress(*session.refusals):
+                session.remove_file(each)
+
+
+def _way(session: Session, first: str, second: str, third: str) -> Way:
+    for path in (first, second):
+        session.close(session.open(path, CREATE_NEW))
+    if not _takes(session.move, first, second, session):
+        return "rename"
+    links = "hardlink@openssh.com" in session.extensions
+    tries = [links and _takes(session.link, second, third, session) for _ in range(2)]
+    if tries == [True, False]:
+        return "link"
+    try:
+        session.close(session.open(second, CREATE_NEW))
+    except session.refusals:
+        return "create"
+    return "nothing"
+
+
+def _takes(rename: Callable[[str, str], None], path: str, target: str, session: Session) -> bool:
+    try:
+        rename(path, target)
+    except session.refusals:
+        return False
+    return True

@@ -1,0 +1,34 @@
+"""A thinned form of `tests.scan`, which resets the connection at every position of an exchange."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import scan
+from tests.servers.asyncssh_server import AsyncSSH
+from tests.servers.openssh import OpenSSH
+from tests.servers.process import Server
+from tests.servers.proftpd import Proftpd
+from tests.servers.pyftpdlib_server import Pyftpdlib
+from tests.servers.vsftpd import Vsftpd
+
+NEEDS: dict[str, type[Server]] = {
+    "sftp-openssh": OpenSSH,
+    "sftp-openssh-plain": OpenSSH,
+    "sftp-asyncssh": AsyncSSH,
+    "ftp-pyftpdlib-tls": Pyftpdlib,
+    "ftp-vsftpd": Vsftpd,
+    "ftp-proftpd": Proftpd,
+}
+EVERY = 7
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_reset_connection_leaves_the_old_file_or_the_new_one(name: str) -> None:
+    if reason := NEEDS[name].available():
+        pytest.skip(reason)
+    with scan.LINES[name]() as line:
+        for first, operation in enumerate(scan.OPERATIONS, 1):
+            outcome = scan.scan(line, operation, EVERY, first)
+            assert outcome.problems == []
+            assert outcome.positions > 0

@@ -86,13 +86,7 @@ class Pool(Generic[Connection]):
         try:
             yield connection
         except BaseException as exc:
-            if self.connector.survives(exc):
-                self.give_back(connection)
-            else:
-                self.drop(connection)
-            # What broke one, a network or a restarted server, broke those that were idle as well.
-            if isinstance(exc, (TimeoutError, *self.connector.lost)):
-                self._drop_idle()
+            self._fail(connection, exc)
             raise
         self.give_back(connection)
 
@@ -103,12 +97,30 @@ class Pool(Generic[Connection]):
         """
         for delay in RETRY_DELAYS:
             try:
-                with self.lease() as connection:
-                    return work(connection)
+                return self._try(work)
             except self.connector.lost:
                 time.sleep(delay)
-        with self.lease() as connection:
-            return work(connection)
+        return self._try(work)
+
+    def _try(self, work: Callable[[Connection], Result]) -> Result:
+        # As `lease` does, in fewer steps: this is done for every request.
+        connection = self.take()
+        try:
+            result = work(connection)
+        except BaseException as exc:
+            self._fail(connection, exc)
+            raise
+        self.give_back(connection)
+        return result
+
+    def _fail(self, connection: Connection, exc: BaseException) -> None:
+        if self.connector.survives(exc):
+            self.give_back(connection)
+        else:
+            self.drop(connection)
+        # What broke one, a network or a restarted server, broke those that were idle as well.
+        if isinstance(exc, (TimeoutError, *self.connector.lost)):
+            self._drop_idle()
 
     def take(self) -> Connection:
         """Return a connection to use alone; hand it to `give_back` or `drop` afterwards."""
@@ -125,7 +137,7 @@ class Pool(Generic[Connection]):
         except BaseException:
             self._leave(owner)
             raise
-        with self._changed:
+        with self._lock:
             self._leased[connection] = True
         return connection
 
@@ -139,12 +151,13 @@ class Pool(Generic[Connection]):
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for the next taker."""
-        with self._changed:
+        with self._lock:
             wanted = self._leased.get(connection, False)
             if wanted:
                 del self._leased[connection]
                 self._idle.append((connection, time.monotonic()))
-                self._changed.notify()
+                if self._waiting:
+                    self._changed.notify()
         if wanted:
             _sweeper.expect(self.limits[1])
         else:
@@ -152,7 +165,7 @@ class Pool(Generic[Connection]):
 
     def drop(self, connection: Connection) -> None:
         """Close a connection that cannot be used any more."""
-        with self._changed:
+        with self._lock:
             # One that was taken before a fork is abandoned already.
             known = self._leased.pop(connection, None) is not None
         if known:
@@ -161,25 +174,21 @@ class Pool(Generic[Connection]):
 
     def close(self) -> None:
         """Close the idle connections now and leased ones when they come back."""
-        with self._changed:
+        with self._lock:
             self._leased = dict.fromkeys(self._leased, False)
         self._drop_idle()
 
     def _drop_idle(self) -> None:
-        with self._changed:
+        with self._lock:
             idle, self._idle = self._idle, []
         self._close(idle)
 
     def _reserve(self) -> tuple[Connection, float] | None:
         """Lease the connection used last, or count a new one in and return None."""
         limit, _, wait_timeout = self.limits
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._idle or self._open < limit, wait_timeout):
-                raise TimeoutError(
-                    errno.ETIMEDOUT,
-                    f"All {limit} connections are in use: close files that were opened for "
-                    "reading, or allow more connections",
-                )
+        with self._lock:
+            if not self._idle and self._open >= limit:
+                self._wait_for_one(limit, wait_timeout)
             if not self._idle:
                 self._open += 1
                 return None
@@ -187,9 +196,22 @@ class Pool(Generic[Connection]):
             self._leased[connection] = True
             return connection, since
 
+    def _wait_for_one(self, limit: int, seconds: float) -> None:
+        self._waiting += 1
+        try:
+            if self._changed.wait_for(lambda: self._idle or self._open < limit, seconds):
+                return
+        finally:
+            self._waiting -= 1
+        raise TimeoutError(
+            errno.ETIMEDOUT,
+            f"All {limit} connections are in use: close files that were opened for reading, or "
+            "allow more connections",
+        )
+
     def _leave(self, owner: int) -> None:
         """Count a connection out, unless it was counted in by the process this one forked from."""
-        with self._changed:
+        with self._lock:
             if owner == self._owner:
                 self._open -= 1
                 self._changed.notify()
@@ -202,7 +224,7 @@ class Pool(Generic[Connection]):
     def sweep(self) -> float | None:
         """Close what is idle for too long; return the seconds until more is, None if nothing is."""
         now, limit = time.monotonic(), self.limits[1]
-        with self._changed:
+        with self._lock:
             expired = [each for each in self._idle if each[1] <= now - limit]
             self._idle = [each for each in self._idle if each[1] > now - limit]
             oldest = min((since for _, since in self._idle), default=None)
@@ -216,7 +238,9 @@ class Pool(Generic[Connection]):
 
     def _forget(self) -> None:
         """Start with no connection, in a new process too, where a lock may be held for ever."""
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._waiting = 0
         self._idle = []
         self._leased = {}
         self._open = 0

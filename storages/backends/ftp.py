@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import ftplib
-import posixpath
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -65,7 +64,8 @@ class FTPStorage(FTPOptions):
 
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the path of a name on the server; relative where the location has none."""
-        return posixpath.join(self._server.root, refused(normalize_name(name, root=root)))
+        # The root is empty, or ends with a slash.
+        return self._server.root + refused(normalize_name(name, root=root))
 
     # -- primitives -------------------------------------------------------------------------------
 

@@ -11,15 +11,14 @@ import codecs
 import errno
 import ftplib
 import re
-import selectors
+import select
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO, cast
+from typing import cast
 
-from .errors import REFUSED, Refusal, UnknownCommand, is_unknown
+from .errors import REFUSED, UNKNOWN, Refusal, UnknownCommand
 from .location import Location
 from .transfers import Lines, without_delay
 
@@ -64,7 +63,7 @@ class Connection(ftplib.FTP):
         if secure and self.context is not None:
             self.sock = self.context.wrap_socket(sock, server_hostname=self.host)
         # What was sent before a handshake is not trusted, so the lines begin anew.
-        self.file = cast("TextIO", Lines(self.sock, self.limit))
+        self.lines = Lines(self.sock, self.limit)
 
     def _sign_in(self, location: Location) -> None:
         """Greet, encrypt and log in; a refusal here never means a file."""
@@ -110,25 +109,29 @@ class Connection(ftplib.FTP):
 
     # -- what ftplib leaves open ------------------------------------------------------------------
 
-    def getmultiline(self) -> str:
-        """Read a reply, the whole of it within the time limit."""
-        cast("Lines", self.file).deadline = time.monotonic() + self.patience
-        return super().getmultiline()
+    def sendcmd(self, cmd: str) -> str:
+        """Send a command and return the reply."""
+        if "\r" in cmd or "\n" in cmd:
+            raise ValueError("A command is one line")
+        assert self.sock is not None
+        self.sock.sendall(f"{cmd}\r\n".encode("latin-1"))
+        return self.getresp()
 
     def getresp(self) -> str:
         """Read a reply; a server that says goodbye or nothing any more raises ConnectionError."""
         try:
-            return super().getresp()
+            reply = self.lines.reply(self.patience)
         except EOFError as exc:
             raise ConnectionResetError(errno.ECONNRESET, "The FTP server hung up") from exc
-        except ftplib.error_temp as exc:
-            if str(exc).startswith("421"):
-                raise ConnectionAbortedError(errno.ECONNABORTED, str(exc)) from exc
-            raise
-        except ftplib.error_perm as exc:
-            if is_unknown(exc):
-                raise UnknownCommand(str(exc)) from exc
-            raise
+        if reply[:1] in {"1", "2", "3"}:
+            return reply
+        if reply.startswith("421"):
+            raise ConnectionAbortedError(errno.ECONNABORTED, reply)
+        if reply[:3] in UNKNOWN:
+            raise UnknownCommand(reply)
+        raise {"4": ftplib.error_temp, "5": ftplib.error_perm}.get(reply[:1], ftplib.error_proto)(
+            reply
+        )
 
     def makepasv(self) -> tuple[str, int]:
         """Ask where to connect for data, by whichever command the server takes."""
@@ -174,15 +177,24 @@ class Connection(ftplib.FTP):
     def is_quiet(self) -> bool:
         """Return True if the server said nothing unasked, which could only be goodbye."""
         assert self.sock is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.sock, selectors.EVENT_READ)
-            return not selector.select(0) and cast("Lines", self.file).is_empty
+        if self.lines.buffer:
+            return False
+        if not hasattr(select, "poll"):  # Windows
+            return not select.select([self.sock], [], [], 0)[0]
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
 
     @contextmanager
     def _hiding(self, text: str) -> Iterator[str]:
-        """Give a path or password as the server's bytes, and take it out of what it answers."""
+        """Give a path or password as it is sent, and take it out of what the server answers."""
         sent = text.encode(self.path_encoding, "surrogateescape").decode("latin-1")
         try:
             yield sent
         except REFUSED as exc:
-            raise type(exc)(str(exc).replace(sent, "…") if sent else str(exc)) from None
+            raise without(sent, exc) from None
+
+
+def without(sent: str, exc: ftplib.Error) -> ftplib.Error:
+    """Return a refusal without what was sent."""
+    return type(exc)(str(exc).replace(sent, "…") if sent else str(exc))

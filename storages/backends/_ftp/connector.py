@@ -40,10 +40,11 @@ class Connector:
     def check(self, connection: Files, idle: float) -> bool:
         """Tell whether the server neither closed the connection nor is about to."""
         try:
+            is_quiet = connection.is_quiet()
+            if not is_quiet or idle < NOOP_AFTER:
+                return is_quiet
             with connection.hurried():
-                return connection.is_quiet() and (
-                    idle < NOOP_AFTER or bool(connection.voidcmd("NOOP"))
-                )
+                return bool(connection.voidcmd("NOOP"))
         except (OSError, ftplib.Error):
             return False
 

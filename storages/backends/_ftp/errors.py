@@ -41,6 +41,8 @@ _CODES = {
 
 #: What a server answers that goes on to listen.
 REFUSED = (ftplib.error_perm, ftplib.error_temp)
+#: Codes of a command that is not there (RFC 959 section 4.2.2).
+UNKNOWN = frozenset({"500", "502", "504"})
 MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -66,11 +68,6 @@ class BrokenTransferError(ConnectionError):
 
 class ContentError(Exception):
     """Raised where the content of a save cannot be read."""
-
-
-def is_unknown(exc: ftplib.Error) -> bool:
-    """Return True if a reply says that the command is not there (RFC 959 section 4.2.2)."""
-    return str(exc)[:3] in {"500", "502", "504"}
 
 
 def told(exc: ftplib.Error) -> int | None:

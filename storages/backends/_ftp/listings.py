@@ -32,9 +32,20 @@ _DOS = re.compile(
 
 def parse_time(text: str) -> datetime | None:
     """Return a time of RFC 3659 section 2.3, aware; None where the text is none."""
-    form = "%Y%m%d%H%M%S.%f" if "." in text else "%Y%m%d%H%M%S"
+    if len(text) < 14 or not (text.isascii() and text.replace(".", "", 1).isdigit()):
+        return None
+    fraction = int(f"{text[15:]:0<6}"[:6])
     try:
-        return datetime.strptime(text, form).replace(tzinfo=UTC)
+        return datetime(
+            int(text[:4]),
+            int(text[4:6]),
+            int(text[6:8]),
+            int(text[8:10]),
+            int(text[10:12]),
+            int(text[12:14]),
+            fraction,
+            tzinfo=UTC,
+        )
     except ValueError:
         return None
 
@@ -44,19 +55,23 @@ def parse_facts(line: str) -> tuple[str, Entry | None]:
     text, _, name = line.partition(" ")
     if not name or (text and "=" not in text):
         raise ftplib.error_proto("The listing has lines of an unknown kind")
-    facts = {key.lower(): value for key, _, value in (f.partition("=") for f in text.split(";"))}
+    facts = {}
+    for fact in text.split(";"):
+        key, _, value = fact.partition("=")
+        facts[key.lower()] = value
     kind = facts.get("type", "file").lower()
     size = facts.get("size", "")
     is_directory = kind in {"dir", "cdir", "pdir"}
     # With all permissions it may be a link, whose own mode and size ProFTPD tells.
-    is_known = kind == "file" and _is_number(size) and facts.get("unix.mode") != "0777"
+    is_known = (
+        kind == "file" and size.isascii() and size.isdigit() and facts.get("unix.mode") != "0777"
+    )
     if not (is_directory or is_known):
         return name, None
-    modified, created = (parse_time(facts.get(fact, "")) for fact in ("modify", "create"))
     return name, Entry(
         0 if is_directory else int(size),
-        modified,
-        created,
+        parse_time(facts.get("modify", "")),
+        parse_time(facts["create"]) if "create" in facts else None,
         etag=facts.get("unique"),
         is_directory=is_directory,
     )
@@ -139,7 +154,3 @@ def _dos_time(match: re.Match[str]) -> datetime | None:
 
 def _entry(is_directory: bool, size: int, modified: datetime | None) -> Entry:
     return Entry(0 if is_directory else size, modified, is_directory=is_directory)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()

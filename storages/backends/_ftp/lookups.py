@@ -19,7 +19,7 @@ from functools import cached_property
 
 from storages.driver import Entry
 
-from .connection import Connection
+from .connection import Connection, without
 from .errors import MISSING, REFUSED, Refusal, UnknownCommand, told
 from .listings import Listing, parse_facts, parse_list, parse_time
 from .transfers import Download, lines_of
@@ -41,7 +41,8 @@ class Lookups(Connection):
 
     def path(self, key: str) -> str:
         """Return the absolute path of a key, which may begin where signing in leads to."""
-        return posixpath.join("" if key.startswith("/") else self.home, key).rstrip("/") or "/"
+        whole = key if key.startswith("/") else posixpath.join(self.home, key)
+        return whole.rstrip("/") or "/"
 
     @cached_property
     def home(self) -> str:
@@ -51,8 +52,12 @@ class Lookups(Connection):
 
     def ask(self, verb: str, path: str) -> str:
         """Send one command about one path and return the reply."""
-        with self._hiding(path) as sent:
+        # As `_hiding` does, in fewer steps: this is done for every request.
+        sent = path.encode(self.path_encoding, "surrogateescape").decode("latin-1")
+        try:
             return self.sendcmd(f"{verb} {sent}")
+        except REFUSED as exc:
+            raise without(sent, exc) from None
 
     # -- what is there ----------------------------------------------------------------------------
 

@@ -3,9 +3,13 @@
 Waits have a limit, and progress begins it anew.
 """
 
+# ruff: noqa: S321 - that FTP is not encrypted is told by a system check.
+
 from __future__ import annotations
 
 import errno
+import ftplib
+import re
 import socket
 import ssl
 import struct
@@ -29,38 +33,38 @@ if TYPE_CHECKING:
 
 BLOCK = 256 * 1024  # bytes sent or received at once
 SLOWEST = 64  # bytes a second, on average, that a download must bring; no line is so slow
+LONGEST_REPLY = 1 << 20  # bytes
+# One line, or several up to the one that repeats the code without a dash (RFC 959 section 4.2).
+_REPLY = re.compile(rb"(?:(\d\d\d)-[^\n]*\n(?:[^\n]*\n)*?\1(?!-)[^\n]*\n)|(?!\d\d\d-)[^\n]*\n")
 POLL = 0.02  # seconds between two looks at what is not sent yet
 
 
 class Lines:
-    """The lines of a socket, up to a deadline however slowly their bytes come."""
+    """The replies on a socket, each up to a deadline however slowly its bytes come."""
 
     def __init__(self, sock: socket.socket, limit: float) -> None:
-        self.deadline = time.monotonic() + limit
+        #: What came and is not read yet.
+        self.buffer = b""
         self._sock = sock
         self._limit = limit
-        self._buffer = b""
 
-    @property
-    def is_empty(self) -> bool:
-        """True if nothing is left to read."""
-        return not self._buffer
-
-    def readline(self, size: int) -> str:
-        """Return a line of at most ``size`` characters, ``""`` at the end."""
-        while b"\n" not in self._buffer and len(self._buffer) < size:
+    def reply(self, patience: float) -> str:
+        """Return a reply without its last end of line; raises EOFError if none comes any more."""
+        deadline = time.monotonic() + patience
+        while not (match := _REPLY.match(self.buffer)):
+            if len(self.buffer) > LONGEST_REPLY:
+                raise ftplib.error_proto("The reply has no end")
             # Zero would mean not to wait at all, also for what is there.
-            self._sock.settimeout(max(self.deadline - time.monotonic(), 0.001))
+            self._sock.settimeout(max(deadline - time.monotonic(), 0.001))
             received = self._sock.recv(BLOCK)
             if not received:
                 # Half a line is no reply.
-                self._buffer = b""
-                break
-            self._buffer += received
+                self.buffer = b""
+                raise EOFError
+            self.buffer += received
         self._sock.settimeout(self._limit)
-        end = self._buffer.find(b"\n") + 1 or len(self._buffer)
-        line, self._buffer = self._buffer[: min(end, size)], self._buffer[min(end, size) :]
-        return line.decode("latin-1")
+        self.buffer = self.buffer[match.end() :]
+        return match[0].decode("latin-1").replace("\r\n", "\n").rstrip("\n")
 
     def close(self) -> None:
         """Do nothing: ftplib closes the socket."""

@@ -21,7 +21,7 @@ from django.utils.deconstruct import deconstructible
 from .configured import Configured, options_of
 from .contents import as_file, check_size, copied, is_rewindable
 from .driver import Driver, Entry, Source
-from .files import RemoteFile
+from .files import Reader, RemoteFile
 from .options import UNSET, Option, derived, option
 from .utils import (
     guess_content_type,
@@ -229,6 +229,22 @@ class BaseStorage(Configured, Driver, _Deconstructible):
                 # Others may remove what was listed a moment ago.
                 with suppress(FileNotFoundError):
                     yield full, entry or self._stat(self.key(full))
+
+    def stat(self, name: Name) -> Entry:
+        """Return all that the service tells of a file or directory, in one request."""
+        return self._describe(name)
+
+    def reader(self, name: Name, entry: Entry, start: int = 0, stop: int | None = None) -> Reader:
+        """Read the bytes from ``start`` to ``stop`` of the very file that `stat` described.
+
+        Nothing is buffered, and no more asked for than the part, where the service has ranges.
+        The bytes are those stored: where ``entry.encoding`` is set, its form of the content.
+        """
+        name = self._named(name)
+        reader = Reader(self, self.key(name), name, entry, None)
+        reader.seek(start)
+        reader.stop = stop
+        return reader
 
     def size(self, name: Name) -> int:
         """Return the size of a file in bytes, as it is stored."""

@@ -23,7 +23,8 @@ class Stream(Protocol):
     """What a backend reads from: bytes in order, and a way to end early.
 
     A stream that can continue at another position of the same file also has a method
-    ``move_to(position)``, which returns False if it cannot do so any more.
+    ``move_to(position)``, which returns False if it cannot do so any more. One that keeps for
+    itself a connection of which there are only so many has ``is_leased`` set to True.
     """
 
     def read(self, size: int, /) -> bytes:
@@ -165,6 +166,14 @@ class Driver:
         a request for a range is checked to begin at ``start``.
         """
         raise NotImplementedError
+
+    def _read_part(self, key: str, start: int, stop: int, entry: Entry) -> Stream:  # noqa: ARG002
+        """Stream at least the bytes from ``start`` to ``stop`` of a content, as `_read` does.
+
+        A service that can be asked for both ends of a range overrides this, so that no more than
+        the part is moved. The default reads on to the end of the content, if it is let.
+        """
+        return self._read(key, start, entry)
 
     def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
         """Describe a file that is about to be read from its start.

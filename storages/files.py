@@ -43,6 +43,7 @@ class Opener(Protocol):
     def _errors(self, name: str) -> AbstractContextManager[None]: ...
     def _open_stream(self, key: str) -> tuple[Entry, Stream | None]: ...
     def _read(self, key: str, start: int, entry: Entry) -> Stream: ...
+    def _read_part(self, key: str, start: int, stop: int, entry: Entry) -> Stream: ...
     def _publish(self, *args: Any, **options: Any) -> None: ...
 
 
@@ -150,7 +151,7 @@ class RemoteFile(_File):
             # A file of this machine can all that a reader could do for it, and more.
             self._raw: io.RawIOBase = stream
         else:
-            self._raw = _Reader(self._storage, self._key, self._name, self._entry, stream)
+            self._raw = Reader(self._storage, self._key, self._name, self._entry, stream)
         buffered = _Buffered(self._raw, READ_AHEAD)
         if self._entry.encoding == "gzip":
             unzipped = cast("io.RawIOBase", _Unzipped(buffered, self._name))
@@ -293,8 +294,10 @@ class _Unzipped(gzip.GzipFile):
             raise OSError(errno.EIO, text, self._stored_name) from exc
 
 
-class _Reader(io.RawIOBase):
+class Reader(io.RawIOBase):
     """Reads one stored file in order, from a new stream after a seek or a lost connection."""
+
+    stop: int | None = None  # behind the last byte that will be wanted, if that is known
 
     def __init__(
         self, storage: Opener, key: str, name: str, entry: Entry, stream: Stream | None
@@ -307,17 +310,18 @@ class _Reader(io.RawIOBase):
         self._stream_position = 0
         self._position = 0
 
-    def readable(self) -> bool:
+    def _true(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return True
+    readable = seekable = _true
 
     def tell(self) -> int:
+        """Return the position in bytes."""
         self._check_open()
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move; the next read asks for what is there."""
         self._check_open()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size}[whence]
         if base + offset < 0:
@@ -326,6 +330,7 @@ class _Reader(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
+        """Read what is at hand, and wait only where nothing is."""
         wanted = min(len(buffer), self._entry.size - self._position)
         if wanted <= 0:
             return 0
@@ -336,8 +341,19 @@ class _Reader(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
+        """Close what is open of the file."""
         self._drop()
         super().close()
+
+    @property
+    def is_leased(self) -> bool:
+        """True while the file has a connection that others may wait for."""
+        return bool(getattr(self._stream, "is_leased", False))
+
+    def release(self) -> None:
+        """Give such a connection back; reading goes on with another."""
+        if self.is_leased:
+            self._drop()
 
     def _check_open(self) -> None:
         if self.closed:
@@ -363,7 +379,11 @@ class _Reader(io.RawIOBase):
         if self._stream is not None and self._stream_position != self._position:
             self._move(self._stream)
         if self._stream is None:
-            self._stream = self._storage._read(self._key, self._position, self._entry)
+            place = (self._key, self._position)
+            if self.stop is None or self.stop >= self._entry.size:
+                self._stream = self._storage._read(*place, self._entry)
+            else:
+                self._stream = self._storage._read_part(*place, self.stop, self._entry)
             self._stream_position = self._position
         return self._stream
 

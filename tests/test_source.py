@@ -54,7 +54,7 @@ ORDER = [
     {"contents", "options", "driver", "http", "pool", "staticfiles"},
     {"configured", "files", "parts", "temporaries"},
     {"base", "aliases"},
-    {"local", "pooled"},
+    {"local", "pooled", "serving"},
     {"backends"},
     {"checks", "views", "transfers"},
     {"apps", "management", "testing", "compress"},

@@ -75,9 +75,15 @@ class CouchDBStorage(CouchDBOptions):
         raise FileNotFoundError(errno.ENOENT, "No such file")
 
     def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        return self._read_range(key, start, "", entry)
+
+    def _read_part(self, key: str, start: int, stop: int, entry: Entry) -> Stream:
+        return self._read_range(key, start, str(stop - 1), entry)
+
+    def _read_range(self, key: str, start: int, last: str, entry: Entry) -> Stream:
         # The revision gives the content that was described, whatever replaced it since.
         place = (self.database, id_of(key), ATTACHMENT)
-        headers = {"Range": f"bytes={start}-"} if start else {}
+        headers = {"Range": f"bytes={start}-{last}"} if start or last else {}
         try:
             answer = self.client.stream(*place, rev=entry.etag, headers=headers)
         except ResourceNotFound as exc:
@@ -85,7 +91,7 @@ class CouchDBStorage(CouchDBOptions):
             self._stat(key)
             raise OSError(errno.ESTALE, "The file was replaced while it was read") from exc
         body = ranged_body(answer, start, entry.size, patience=self.timeout)
-        if start or not isinstance(entry, Stored) or not entry.digest:
+        if headers or not isinstance(entry, Stored) or not entry.digest:
             return body
         return Verified(body, entry.size, entry.digest)
 

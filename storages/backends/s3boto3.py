@@ -75,10 +75,15 @@ class S3Boto3Storage(CalledByCompanions, S3Urls):
         return described(answer, int(total)), body_from(answer, 0)
 
     def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        return self._read_range(key, start, "", entry)
+
+    def _read_part(self, key: str, start: int, stop: int, entry: Entry) -> Stream:
+        return self._read_range(key, start, str(stop - 1), entry)
+
+    def _read_range(self, key: str, start: int, last: str, entry: Entry) -> Stream:
         match = {"IfMatch": entry.etag} if entry.etag else {}
-        answer = self._call(
-            "get_object", Key=key, Range=f"bytes={start}-", **match, **self._read_parameters
-        )
+        wanted = f"bytes={start}-{last}"
+        answer = self._call("get_object", Key=key, Range=wanted, **match, **self._read_parameters)
         return body_from(answer, start)
 
     def _remove(self, key: str) -> None:

@@ -20,6 +20,8 @@ from .transfers import Download
 class Content:
     """The bytes of a file from ``start`` on; holds a connection from the first read to the last."""
 
+    is_leased = True
+
     def __init__(
         self, pool: Pool[Files], key: str, start: int, entry: Entry, *, is_fresh: bool
     ) -> None:

@@ -16,6 +16,8 @@ FIRST_WINDOW = 8  # requests a reader begins with, to look at the head of a file
 class Download:
     """Reads an open file in order, asking for more and more ahead; owns handle and lease."""
 
+    is_leased = True
+
     def __init__(
         self, session: Session, handle: bytes, start: int, end: int, lease: ExitStack
     ) -> None:

@@ -48,14 +48,14 @@ def read(storage: Storage, name: str = "a.txt") -> bytes:
 # -- numbers --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [0, 7, 4 * MIB - 1])
+@pytest.mark.parametrize("size", [0, 7, 4 * MIB])
 def test_save_under_a_new_name_is_one_request(site: Site, size: int) -> None:
     save(site.signed_in(), content=bytes(size))
     assert site.methods() == ["PUT"]
 
 
-def test_save_of_four_mebibytes_asks_for_the_name_first(site: Site) -> None:
-    save(site.signed_in(), content=bytes(4 * MIB))
+def test_save_of_more_than_four_mebibytes_asks_for_the_name_first(site: Site) -> None:
+    save(site.signed_in(), content=bytes(4 * MIB + 1))
     # What is no document may still be a directory.
     assert site.methods() == ["GET", "LIST", "PUT"]
 
@@ -397,14 +397,15 @@ class CouchDB35(HTTPProxy):
     def rule_for(self, request: Any) -> Any:
         wanted = request.headers.get("Range")
         if wanted is not None:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
             size = len(self.content)
+            start, stop = int(first), int(last) + 1 if last else size
             headers = {
-                "Content-Range": f"bytes {start}-{size - 1}/{size}",
+                "Content-Range": f"bytes {start}-{stop - 1}/{size}",
                 "Accept-Ranges": "bytes",
-                "Content-Length": str(size - start),
+                "Content-Length": str(stop - start),
             }
-            self.answer(206, self.content[start:] + self.extra, headers, path="/content")
+            self.answer(206, self.content[start:stop] + self.extra, headers, path="/content")
         return super().rule_for(request)
 
 
@@ -424,6 +425,19 @@ def test_range_that_couchdb_answers_with_206_is_used(site: Site, extra: bytes) -
     assert [each.headers["Range"] for each in sent] == [
         f"bytes={position}-" for position in (8 * MIB, 4 * MIB, 12 * MIB - 5)
     ]
+
+
+def test_part_of_a_file_is_asked_for_with_its_end(site: Site) -> None:
+    content = random.Random(3).randbytes(12 * MIB)
+    site.raw.put("a.bin", content)
+    with CouchDB35(*site.server.address, content) as front:
+        storage = site.storage(server=front.url)
+        entry = storage.stat("a.bin")
+        front.requests.clear()
+        for start in (0, 8 * MIB):
+            with storage.reader("a.bin", entry, start, start + 1024) as part:
+                assert part.read(1024) == content[start : start + 1024]
+        assert sum(each.bytes_out for each in front.requests) == 2048
 
 
 def test_range_that_pouchdb_answers_with_everything_is_read_from_there(site: Site) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,10 +63,17 @@ _SPECIAL = re.compile(r"arn:.*|.*--x-s3")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A boto3 resource, and the configuration that it was made with."""
+    """A boto3 resource, the configuration that it was made with, and what its use has shown."""
 
     resource: Any
     config: Config
+    #: Under "exclusive" whether the service refuses to replace a file if it is told not to.
+    shown: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def is_aws(self) -> bool:
+        """Return True if the service is Amazon's own."""
+        return is_aws(self.resource.meta.client.meta.endpoint_url)
 
 
 _connections: SharedClients[Connection] = SharedClients()
@@ -180,9 +187,8 @@ class S3Connector(S3Options):
     ) -> Iterator[tuple[str, Any]]:
         """Yield what suits the place that a client found, but for what the user decided."""
         profile = session._session.get_scoped_config()  # noqa: SLF001 - boto3 has no public name
-        host = urlsplit(meta.endpoint_url).hostname or ""
         s3: Any = getattr(config, "s3", None) or {}
-        if not host.endswith(("amazonaws.com", "amazonaws.com.cn")):
+        if not is_aws(meta.endpoint_url):
             for name, value in CHECKSUMS.items():
                 is_said = f"AWS_{name.upper()}" in os.environ or name in profile
                 if getattr(config, name, None) is None and not is_said:
@@ -243,6 +249,12 @@ class S3Connector(S3Options):
                 client.put_public_access_block(
                     Bucket=self.bucket_name, PublicAccessBlockConfiguration=CLOSED
                 )
+
+
+def is_aws(endpoint_url: str) -> bool:
+    """Return True if a URL is one of Amazon's."""
+    host = urlsplit(endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def _frozen(value: Any) -> Hashable:

@@ -26,6 +26,7 @@ from .options import HEADERS, METADATA_HEADER, MIN_PART, UPLOAD_PARAMETERS
 SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in parts
 UPLOAD_WORKERS = 4  # parts on their way at once
 WRITE_ATTEMPTS = 5  # while others write the same new name
+PROBE_SIZE = 64 * 1024  # bytes sent once more to find out how a service behaves
 MAX_PARTS = 10_000  # of one upload (S3 user guide, "Multipart upload limits")
 
 #: Name in an object's metadata of what tells a save that it was its own, see `_is_ours`.
@@ -146,6 +147,25 @@ class S3Uploads(S3Listings):
 
     # -- requests ---------------------------------------------------------------------------------
 
+    def _asks_first(self, content: Any) -> bool:
+        connection = self._connection
+        is_exclusive = connection.is_aws or connection.shown.get("exclusive", False)
+        return not is_exclusive or super()._asks_first(content)
+
+    def _find_out(self, key: str, body: bytes, parameters: Parameters) -> None:
+        """Find out by one more request whether a service keeps to ``If-None-Match``.
+
+        Some take no notice of it. The request would replace a file that was just saved by itself.
+        """
+        shown = self._connection.shown
+        if "exclusive" in shown or self._connection.is_aws or len(body) > PROBE_SIZE:
+            return
+        try:
+            self._call("put_object", Key=key, Body=body, **parameters, IfNoneMatch="*")
+            shown["exclusive"] = False
+        except ClientError as exc:
+            shown["exclusive"] = code_of(exc) in REFUSALS
+
     def _store(self, key: str, body: Source, parameters: Parameters, condition: Parameters) -> None:
         """Store a body, anew where S3 wants that because of another's write."""
         transfer = self.transfer_config
@@ -165,11 +185,14 @@ class S3Uploads(S3Listings):
         raise FileExistsError(errno.EEXIST, "The name is being written by others")
 
     def _put(self, key: str, body: Source, parameters: Parameters, condition: Parameters) -> None:
+        content = body.read()
         try:
-            self._call("put_object", Key=key, Body=body.read(), **parameters, **condition)
+            self._call("put_object", Key=key, Body=content, **parameters, **condition)
         except ClientError as exc:
             if not self._is_ours(exc, key, parameters):
                 raise
+        if "IfNoneMatch" in condition:
+            self._find_out(key, content, parameters)
 
     def _put_in_parts(
         self, key: str, body: Source, parameters: Parameters, condition: Parameters

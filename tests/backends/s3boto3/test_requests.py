@@ -11,11 +11,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.stub import Stubber
 from django.core.files.base import ContentFile
 from django.core.management import call_command
 
 from storages.backends.s3boto3 import S3Boto3Storage
-from tests.backends.s3boto3.server import Site
+from tests.backends.s3boto3.server import Site, unshared
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -44,8 +45,35 @@ def test_save_of_up_to_eight_mebibytes_is_one_request(weed: Site, size: int) -> 
 
 
 def test_save_under_a_free_name_is_one_request(weed: Site) -> None:
-    save(weed.storage(file_overwrite=False))
+    storage = weed.storage(file_overwrite=False)
+    # The first save of a process finds out whether the service refuses what it has to.
+    save(storage, name="first.txt")
+    weed.front.clear()
+    save(storage)
     assert methods(weed) == ["PUT"]
+
+
+def test_service_that_replaces_what_it_should_not_is_asked_for_each_name(site: Site) -> None:
+    storage = site.storage(file_overwrite=False, client_config=unshared())
+
+    def strip(request: Any, **_: Any) -> None:
+        del request.headers["If-None-Match"]
+
+    storage.client.meta.events.register("before-sign.s3.PutObject", strip)
+    site.raw.put("a.txt", b"another's")
+    names = {save(storage) for _ in range(3)}
+    assert len(names | {"a.txt"}) == 4
+    assert site.raw.get("a.txt") == b"another's"
+
+
+def test_save_to_aws_is_one_request_from_the_first_on() -> None:
+    options = {"access_key": "k", "secret_key": "s", "client_config": unshared()}
+    storage = S3Boto3Storage(bucket_name="b", region_name="eu-west-1", **options)
+    storage.file_overwrite = False
+    with Stubber(storage.client) as stubber:
+        stubber.add_response("put_object", {})
+        assert save(storage) == "a.txt"
+        stubber.assert_no_pending_responses()
 
 
 def test_save_calls_little_python_before_boto3(site: Site, settings: Any) -> None:
@@ -74,8 +102,11 @@ def test_save_calls_little_python_before_boto3(site: Site, settings: Any) -> Non
 
 
 def test_save_under_a_taken_name_is_two_requests(weed: Site) -> None:
+    storage = weed.storage(file_overwrite=False)
+    save(storage, name="first.txt")
+    weed.front.clear()
     weed.raw.put("a.txt", b"another's")
-    assert save(weed.storage(file_overwrite=False)) != "a.txt"
+    assert save(storage) != "a.txt"
     assert methods(weed) == ["PUT", "PUT"]
 
 

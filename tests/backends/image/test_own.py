@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 from storages.backends.image import ImageStorage
 from storages.testing.sources import Generated, pipe
 from tests.backends.directory import files_in
-from tests.backends.local.server import LocalContract, picture
+from tests.backends.local.server import picture
 
 EXTENSIONS = {
     "JPEG": "jpg",
@@ -47,11 +47,6 @@ NOT_IMAGES = {
 OTHER_FORMATS = ["PPM", "PCX", "TGA", "SGI", "EPS", "JPEG2000", "DDS"]
 ORIENTATION = 0x0112
 ARTIST = 0x013B
-
-
-class TestImageStorage(LocalContract):
-    configuration = "image"
-    backend = ImageStorage
 
 
 @pytest.fixture

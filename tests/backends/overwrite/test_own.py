@@ -15,7 +15,6 @@ from django.core.files.uploadedfile import TemporaryUploadedFile
 from storages.backends.overwrite import OverwriteStorage
 from storages.testing.parallel import Recipe, in_processes
 from tests.backends.directory import files_in
-from tests.backends.local.server import LocalContract
 from tests.crash import killed_at, system_calls
 
 KILLS = 1000
@@ -25,11 +24,6 @@ NEW = b"newer" * 100_000
 
 
 Writer = Callable[[OverwriteStorage], None]
-
-
-class TestOverwriteStorage(LocalContract):
-    configuration = "overwrite"
-    backend = OverwriteStorage
 
 
 # Kills

@@ -32,6 +32,7 @@ from tests.servers.process import HOST, free_port
 
 KIB = 1024
 MIB = 1024 * KIB
+STATIC = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 CONTENT = random.Random(1).randbytes(600_000)
 
 
@@ -567,8 +568,7 @@ def found_by_checks(**options: Any) -> list[str]:
         "BACKEND": "storages.backends.couchdb.CouchDBStorage",
         "OPTIONS": {"database": "files", **options},
     }
-    static = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    with override_settings(STORAGES={"default": entry, "staticfiles": static}):
+    with override_settings(STORAGES={"default": STATIC, "staticfiles": STATIC, "files": entry}):
         found = checks.run_checks(include_deployment_checks=True)
     return [str(each.msg) for each in found if "storages" in str(each.id)]
 
@@ -621,9 +621,9 @@ def test_tenants_have_databases_of_their_own(site: Site) -> None:
 def test_commands_check_and_list_the_files(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     entry = {"BACKEND": "storages.backends.couchdb.CouchDBStorage", "OPTIONS": site.options()}
     site.raw.put("dir/a.txt", b"content")
-    with override_settings(STORAGES={"default": entry}):
-        call_command("storages_check", "default")
-        call_command("storages_list", "default", "--recursive")
+    with override_settings(STORAGES={"default": STATIC, "staticfiles": STATIC, "files": entry}):
+        call_command("storages_check", "files")
+        call_command("storages_list", "files", "--recursive")
     out = capsys.readouterr().out
     assert "dir/a.txt" in out
     assert site.raw.names() == ["dir/a.txt"]

@@ -178,25 +178,25 @@ def explain_transport(exc: BaseException, server: str) -> tuple[int, str]:
 
     Looks for the first cause, since requests and urllib3 wrap each other's errors.
     """
-    causes = _causes(exc)
-    for each in causes:
+    found = causes(exc)
+    for each in found:
         if isinstance(each, ssl.SSLCertVerificationError):
             return errno.EPROTO, f"{server}'s certificate is refused: {each.verify_message}"
         if isinstance(each, socket.gaierror):
             return errno.EHOSTUNREACH, f"{server} is not found: its host name is not known"
-    for each in causes:
+    for each in found:
         if isinstance(each, ssl.SSLError):
             return errno.EPROTO, f"TLS failed: {each.reason}"
         code = getattr(each, "errno", None)
         if isinstance(each, OSError) and isinstance(code, int):
             return code, f"{os.strerror(code)}: {server} cannot be reached"
     # Last, since urllib3 calls whatever hinders a connection a timeout.
-    if any(isinstance(each, (Timeout, Urllib3Timeout, TimeoutError)) for each in causes):
+    if any(isinstance(each, (Timeout, Urllib3Timeout, TimeoutError)) for each in found):
         return errno.ETIMEDOUT, f"{server} did not answer in time"
     return errno.ECONNRESET, f"{server} closed the connection"
 
 
-def _causes(exc: BaseException) -> list[BaseException]:
+def causes(exc: BaseException) -> list[BaseException]:
     """Return an error, the errors among its arguments, and those that caused it."""
     found = [exc]
     for each in found:

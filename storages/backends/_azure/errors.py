@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from storages.http import TRANSPORT_ERRORS, explain_transport
+from storages.http import TRANSPORT_ERRORS, causes, explain_transport
 
 #: What the SDK raises, and what reading a body may.
 ERRORS: tuple[type[Exception], ...] = (AzureError, *TRANSPORT_ERRORS)
@@ -18,6 +19,7 @@ CLOCK = "The clock of this machine is over 15 minutes off: set it right"
 NO_FILE = (errno.ENOENT, "No such file")
 REPLACED = "The file was replaced while it was read or changed: open it anew"
 
+_SIGNATURE = re.compile(r"(\bsig=)[^&\s\"'<>]+", re.IGNORECASE)
 _CONTAINER = "set 'azure_container' (AZURE_CONTAINER) to one that does"
 _SIGN_IN = (
     "set one of 'account_key' (AZURE_ACCOUNT_KEY), 'sas_token' (AZURE_SAS_TOKEN), "
@@ -122,8 +124,27 @@ def _header(exc: Exception, name: str) -> str:
     return "" if response is None else str(response.headers.get(name, ""))
 
 
+def without_signatures(text: str) -> str:
+    """Return a text without the signatures of its URLs, which open files."""
+    return _SIGNATURE.sub(r"\1…", text)
+
+
 def explain(exc: Exception, host: str) -> tuple[int, str]:
-    """Return the errno for an error of the SDK or its transport, and what to change."""
+    """Return the errno for an error of the SDK or its transport, and what to change.
+
+    Takes the signatures of URLs out of the error, which a traceback shows as the cause.
+    """
+    found = _explained(exc, host)
+    for each in causes(exc):
+        each.args = tuple(without_signatures(a) if isinstance(a, str) else a for a in each.args)
+        if isinstance(each, HttpResponseError) and without_signatures(str(each)) != str(each):
+            # Its text is also made of the answer, such as a proxy's page that repeats the URL.
+            each.response = None
+            each.message = without_signatures(each.message)
+    return found
+
+
+def _explained(exc: Exception, host: str) -> tuple[int, str]:
     response = getattr(exc, "response", None)
     if isinstance(exc, HttpResponseError) and response is not None:
         return _explain_answer(exc)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import random
-import re
 import time
 from typing import Any, cast
 
@@ -15,6 +14,8 @@ from azure.core.pipeline.policies import HTTPPolicy
 from azure.core.pipeline.transport import RequestsTransport
 
 from storages.http import explain_transport, new_session
+
+from .errors import without_signatures
 
 ATTEMPTS = 4  # of one request
 BACKOFF = 0.4  # seconds before the second attempt, doubled for each one after
@@ -26,7 +27,6 @@ STRANGER = "The answer is none of Azure's: set 'account_url' (AZURE_ACCOUNT_URL)
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 #: Errors that stay: a certificate that is refused, a host that is not known.
 _LASTING = frozenset({errno.EPROTO, errno.EHOSTUNREACH})
-_SIGNATURE = re.compile(r"(\bsig=)[^&\s\"']+", re.IGNORECASE)
 
 
 class Unread(Exception):
@@ -140,7 +140,7 @@ def _wait(response: PipelineResponse[Any, Any] | None, attempt: int) -> float:
 def _without_signature(record: logging.LogRecord) -> bool:
     """Rewrite a record with a signature that opens files; every record is kept."""
     message = record.getMessage()
-    safe = _SIGNATURE.sub(r"\1…", message)
+    safe = without_signatures(message)
     if safe != message:
         record.msg, record.args = safe, ()
     return True

@@ -6,6 +6,7 @@ import gzip
 import logging
 import os
 import pickle
+import traceback
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -139,6 +140,20 @@ def test_signature_opens_the_account_and_shows_nowhere(
     shown = [storage.url("a.txt"), storage.service_client.url, repr(storage), caplog.text]
     shown += [str(pickle.dumps(storage)), str(storage.deconstruct())]
     assert not any(form in each for each in shown for form in (secret, quote(secret, safe="")))
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 407, 503])
+def test_page_that_repeats_the_url_shows_no_signature(site: Site, status: int) -> None:
+    secret = parse_qs(sas(site))["sig"][0]
+    storage = site.storage(account_key=None, sas_token=sas(site))
+    page = f"<html>Cannot open http://account/a.txt?{sas(site)}</html>".encode()
+    headers = {"Content-Type": "text/html"}
+    site.front.answer(status, page, headers, times=8)
+    with pytest.raises(OSError, match=r".") as raised:
+        storage.open("a.txt").read()
+    text = "".join(traceback.format_exception(raised.value))
+    assert not any(form in text for form in (secret, quote(secret, safe="")))
+    assert "sig=" not in text.replace("sig=…", "")
 
 
 def test_parameters_of_a_signature_that_the_sdk_does_not_know_are_sent(site: Site) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from django.core.files.storage import Storage
 
 from storages.backends.apache_libcloud import LibCloudManifestStaticStorage, LibCloudStorage
 from storages.testing import StorageContract
@@ -235,6 +236,9 @@ class TestLibcloudOnLocalDirectory(LocalContract):
 
     def local_directory(self) -> Path:
         return self.directory
+
+    def name_of_open(self, name: str, storage: Storage) -> str:
+        return name  # libcloud has no path for it
 
     def canaries(self, canary: str) -> dict[str, Any]:
         entry = {"type": f"{PROVIDER}LOCAL", "user": str(self.base), "bucket": "container"}

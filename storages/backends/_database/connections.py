@@ -15,7 +15,16 @@ from django.db import Error, connections, transaction
 
 from storages.pool import RETRY_DELAYS
 
-from .dialects import MARIADB, MYSQL, POSTGRESQL, SQLITE, SQLSERVER, Dialect, dialect_of
+from .dialects import (
+    MARIADB,
+    MYSQL,
+    POSTGRESQL,
+    POSTGRESQL_BY_TEXT,
+    SQLITE,
+    SQLSERVER,
+    Dialect,
+    dialect_of,
+)
 from .errors import DeadlockError, LostError, translated
 from .layout import Row, Session
 
@@ -46,7 +55,7 @@ class DjangoRunner:
                 return work(self._session())
             except (LostError, DeadlockError) as exc:
                 connection = connections[self.alias]
-                if connection.in_atomic_block or not connection.get_autocommit():
+                if _in_transaction(connection):
                     raise
                 if isinstance(exc, LostError):
                     connection.close()
@@ -59,6 +68,12 @@ class DjangoRunner:
                 f"DATABASES has no alias {self.alias!r}, which the option 'using' names."
             )
         return DjangoSession(self.alias)
+
+
+def _in_transaction(connection: Any) -> bool:
+    # To ask `get_autocommit` would connect, and raise Django's own error where that fails.
+    begun = connection.connection is not None and not connection.autocommit
+    return bool(connection.in_atomic_block or begun)
 
 
 class DjangoSession:
@@ -75,6 +90,10 @@ class DjangoSession:
         vendor = self._connection.vendor
         if vendor == "mysql" and self._connection.mysql_is_mariadb:
             return MARIADB
+        if vendor == "postgresql" and not self._connection.settings_dict["OPTIONS"].get(
+            "server_side_binding"
+        ):
+            return POSTGRESQL_BY_TEXT
         return _VENDORS.get(vendor) or dialect_of(vendor)
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:

@@ -7,7 +7,7 @@ were checked and quoted before.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -74,6 +74,10 @@ class Dialect:
     upsert: str = "INSERT INTO {table} ({columns}) VALUES ({values}) {on_conflict} {changes}"
     on_conflict: str = "ON CONFLICT ({name}) DO UPDATE SET"
     new_value: str = "excluded.{column}"
+    #: Bytes of a content that a statement takes; None where the column alone tells.
+    most: int | None = None
+    #: Names that differ in spaces at their ends are one.
+    is_padded: bool = False
 
     def quote(self, identifier: str) -> str:
         """Quote a dotted identifier part by part; a quote within is doubled."""
@@ -121,7 +125,11 @@ POSTGRESQL = Dialect(
     time_offset="+00:00",
     # The transaction that wrote the row, and the place it was written to.
     row_version="CONCAT({table}.xmin, '-', {table}.ctid)",
+    most=1024 * 1024 * 1024 - 64 * 1024,
 )
+#: Values are part of the statement, each byte as two digits: half a GiB of them is the most that
+#: PostgreSQL's parser has room for. It hangs up on a statement of a GiB.
+POSTGRESQL_BY_TEXT = replace(POSTGRESQL, most=256 * 1024 * 1024 - 1024)
 MYSQL = Dialect(
     "mysql",
     catalogue=catalogues.MYSQL,
@@ -170,6 +178,7 @@ SQLSERVER = _SQLServer(
     "ON t.{name} = s.{name} WHEN MATCHED THEN UPDATE SET {changes} "
     "WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({columns_new});",
     new_value="s.{column}",
+    is_padded=True,  # whatever the collation
 )
 
 _BY_PRODUCT = {

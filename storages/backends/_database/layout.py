@@ -118,7 +118,7 @@ def _layout(dialect: Dialect, names: Names, rows: list[Row], spaces: Sequence[st
         ".".join(map(dialect.quote, place)),
         {each: dialect.quote(row[2]) for each, row in rows_of.items()},
         longest=_limit(rows_of["name"]),
-        most=_limit(rows_of["blob"]),
+        most=min(filter(None, (_limit(rows_of["blob"]), dialect.most)), default=None),
         is_binary=bool(int(rows_of["name"][5] or 0)),
         is_precise="modified" in rows_of and int(rows_of["modified"][7] or 0) >= 6,
         is_narrow=dialect.name == "sqlserver" and rows_of["name"][3] in {"varchar", "char"},

@@ -38,11 +38,16 @@ class Statements:
                 f"The name {shown(name)} has letters that a column of type varchar may not keep: "
                 "make it nvarchar."
             )
+        if self.dialect.is_padded and name.endswith(" "):
+            raise RefusedName(
+                f"The name {shown(name)} ends in a space, which the database does not see: take "
+                "it away."
+            )
         if most is not None and size > most:
             raise OSError(
                 errno.EFBIG,
-                f"The content is larger than its column takes ({most} bytes): use a larger type, "
-                "or set the option 'max_size'",
+                f"The content is larger than its column or a statement takes ({most} bytes): "
+                "use a larger type, or set the option 'max_size'",
             )
 
     @cached_property
@@ -50,9 +55,9 @@ class Statements:
         """Tell two contents of one name apart."""
         if self.dialect.row_version:
             return self._sql(self.dialect.row_version)
-        if self.is_timed:
-            return self._sql(self.dialect.time_text)
-        return self._sql(self.dialect.content_version)
+        content = self._sql(self.dialect.content_version)
+        # A row may be older than the column of times.
+        return f"COALESCE({self._time}, {content})" if self.is_timed else content
 
     @cached_property
     def is_timed(self) -> bool:
@@ -62,14 +67,10 @@ class Statements:
     @cached_property
     def details(self) -> str:
         """Columns that describe a file: size, time, content type, and version if that is cheap."""
-        cheap = bool(self.dialect.row_version) or self.is_timed
         nothing = self.dialect.text.format(value="NULL")
-        parts = (
-            self.words["size"],
-            self._sql(self.dialect.time_text) if "modified" in self.words else nothing,
-            self.words.get("kind", nothing),
-            self.version if cheap else nothing,
-        )
+        time = self._time if "modified" in self.words else nothing
+        cheap = self._sql(self.dialect.row_version) or (time if self.is_timed else nothing)
+        parts = (self.words["size"], time, self.words.get("kind", nothing), cheap)
         return ", ".join(f"{each} AS c{number}" for number, each in enumerate(parts))
 
     @cached_property
@@ -158,6 +159,10 @@ class Statements:
         """What stands for the value of each column, in the order of the values."""
         used = (each for each in OPTIONS if each in self.layout.columns)
         return {each: self.dialect.time if each == "modified" else "?" for each in used}
+
+    @cached_property
+    def _time(self) -> str:
+        return self._sql(self.dialect.time_text)
 
     @cached_property
     def _columns(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import pickle
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,7 +17,7 @@ import pytest
 from django.apps import apps
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage, storages
 from django.core.management import CommandError, call_command
 from django.db import connections, models, transaction
@@ -240,6 +242,20 @@ def test_identifier_that_is_none_is_refused(name: str) -> None:  # security 4.6-
         )
 
 
+@DATABASES
+def test_row_that_is_older_than_the_column_of_times_is_a_file(
+    place: Place, storage: DatabaseStorage
+) -> None:
+    save(storage, "d/a.txt")
+    place.execute(f'UPDATE "{storage.db_table}" SET "MODIFIED" = NULL')
+    assert storage.listdir("d") == ([], ["a.txt"])
+    assert storage.size("d/a.txt") == 7
+    assert read(storage, "d/a.txt") == b"content"
+    with storage.open("d/a.txt", "ab") as file:
+        file.write(b" and more")
+    assert read(storage, "d/a.txt") == b"content and more"
+
+
 # -- Django's connections (reports 5 and 6) --------------------------------------------------------
 
 
@@ -303,6 +319,36 @@ def test_server_side_binding_of_psycopg_works_too(postgresql: Place, table: str)
             file.write(b"more")
         assert storage.size("dir/a.bin") == MIB + 4
     postgresql.execute(f'DROP TABLE "{table}"')
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [({}, 256), ({"server_side_binding": True}, 1024)], ids=["text", "values"]
+)
+def test_content_that_postgresql_hangs_up_on_is_refused_beforehand(
+    postgresql: Place, table: str, tmp_path: Path, options: dict[str, bool], most: int
+) -> None:
+    with postgresql.alias() as alias, (tmp_path / "large").open("wb+") as sparse:
+        connections[alias].settings_dict["OPTIONS"] = options
+        storage = DatabaseStorage(using=alias, **{**COLUMNS, **MORE, "db_table": table})
+        storage.create_table()
+        sparse.truncate(most * MIB)
+        with pytest.raises(OSError, match="larger than its column or a statement") as caught:
+            storage.save("large", File(sparse))
+        assert caught.value.errno == errno.EFBIG
+        assert storage.listdir("") == ([], [])
+    postgresql.execute(f'DROP TABLE "{table}"')
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_connection_of_django_that_cannot_be_made_is_a_built_in_error(
+    postgresql: Place, table: str, position: int
+) -> None:
+    assert postgresql.server is not None
+    with Proxy(*postgresql.server.address) as proxy, postgresql.alias(proxy) as alias:
+        storage = DatabaseStorage(using=alias, **{**COLUMNS, "db_table": table})
+        proxy.limit_data(position)
+        with pytest.raises(ConnectionError, match="was lost"):
+            storage.exists("a.txt")
 
 
 def test_table_of_a_model_of_django_is_a_table_like_any_other(using: DatabaseStorage) -> None:
@@ -671,6 +717,12 @@ def test_sqlserver_counts_names_in_units_of_two_bytes() -> None:
         statements.check("😀" * 6, 0)
     with pytest.raises(ValueError, match="make it nvarchar"):
         statements_on_sqlserver(is_narrow=True).check("é", 0)
+
+
+def test_sqlserver_takes_no_name_that_it_takes_for_another() -> None:
+    statements_on_sqlserver().check(" a b", 0)
+    with pytest.raises(ValueError, match="ends in a space"):
+        statements_on_sqlserver().check("a ", 0)
 
 
 def test_mysql_makes_names_that_compare_byte_by_byte() -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import errno
+import io
+import math
 import os
 import re
 import socket
 import ssl
 import time
+from contextlib import suppress
+from http.client import HTTPResponse
 from typing import Any
 
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException, Timeout
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
@@ -36,7 +42,7 @@ def new_session(*, verify: bool | str = True) -> Session:
     # Without an `auth`, requests looks into ~/.netrc and overwrites the header that is there.
     session.auth = _as_it_is
     session.verify = verify
-    adapter = HTTPAdapter(pool_maxsize=CONNECTIONS)
+    adapter = _Adapter(pool_maxsize=CONNECTIONS)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session
@@ -51,6 +57,77 @@ class _Session(Session):
 
 def _as_it_is(request: PreparedRequest) -> PreparedRequest:
     return request
+
+
+class _HeadReader:
+    """Reads the lines before a body from a connection, all of them within a time.
+
+    A connection's own limit is for each piece that comes, so that a server that sends a byte now
+    and then would never be given up.
+    """
+
+    def __init__(self, file: io.BufferedReader, seconds: float | None) -> None:
+        self._file = file
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
+
+    def readline(self, size: int) -> bytes:
+        line = b""
+        while len(line) < size and not line.endswith(b"\n"):
+            if time.monotonic() > self._end:
+                raise TimeoutError("timed out")
+            ready = self._file.peek()[: size - len(line)]
+            if not ready:
+                break
+            line += self._file.read(ready.find(b"\n") + 1 or len(ready))
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Answer(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self._seconds = sock.gettimeout()
+
+    def begin(self) -> None:
+        file = self.fp
+        self.fp = _HeadReader(file, self._seconds)  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            # It is None where the answer ended already.
+            if self.fp is not None:
+                self.fp = file
+
+
+class _Connection(HTTPConnection):
+    response_class = _Answer
+
+
+class _TLSConnection(HTTPSConnection):
+    response_class = _Answer
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self._limit_heads(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        return self._limit_heads(super().proxy_manager_for(*args, **options))
+
+    def _limit_heads(self, manager: Any) -> Any:
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager
 
 
 class _Received:
@@ -105,6 +182,15 @@ def content_of(response: Response, *, patience: float = PATIENCE) -> bytes:
     """Return the whole body of an answer that fits into memory, as it was sent."""
     received = _Received(response, patience)
     return b"".join(iter(lambda: received.read(PIECE), b""))
+
+
+def drain(response: Response, size: int, *, patience: float = PATIENCE) -> None:
+    """Read a short answer that tells nothing, so that its connection can be used again.
+
+    One of more than ``size`` bytes, or one that breaks, is left to `Response.close`.
+    """
+    with suppress(OSError):
+        _Received(response, patience).read(size)
 
 
 class Body:

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import certifi
@@ -230,6 +231,49 @@ def test_answer_that_trickles_is_given_up(
         pytest.raises(TimeoutError, match="too slowly"),
     ):
         take(response)
+
+
+def trickle_head(listener: socket.socket, ended: threading.Event) -> None:
+    """Send a header's bytes now and then, without an end."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+        for _ in range(200):
+            if ended.wait(0.02):
+                return
+            with suppress(OSError):
+                connection.sendall(b"x")
+        with suppress(OSError):
+            connection.sendall(b"\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_head_of_an_answer_that_trickles_is_given_up() -> None:
+    ended = threading.Event()
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=trickle_head, args=(listener, ended))
+        thread.start()
+        url = f"http://{HOST}:{listener.getsockname()[1]}/"
+        try:
+            with pytest.raises(TRANSPORT_ERRORS) as raised:
+                new_session().get(url, timeout=0.5)
+        finally:
+            ended.set()
+            thread.join()
+    assert explain_transport(raised.value, "The server") == (
+        errno.ETIMEDOUT,
+        "The server did not answer in time",
+    )
+
+
+def test_head_of_an_answer_may_come_byte_by_byte_and_be_large(front: HTTPProxy) -> None:
+    names = [f"X-Name-{number}" for number in range(80)]
+    front.answer(200, b"body", dict.fromkeys(names, "v" * 500))
+    with Proxy(HOST, front.port) as line:
+        line.slicer(7)
+        answer = get(line)
+        assert {answer.headers[each] for each in names} == {"v" * 500}
+        assert answer.content == b"body"
 
 
 def test_time_that_the_reader_takes_is_not_counted(front: HTTPProxy) -> None:

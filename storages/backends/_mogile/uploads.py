@@ -12,6 +12,7 @@ from contextlib import suppress
 from pymogilefs.exceptions import MogilefsError
 
 from storages.driver import Source
+from storages.http import drain
 from storages.temporaries import STALE, beside, is_temporary
 
 from .listings import keys
@@ -125,8 +126,7 @@ class Upload:
                 # What a node refuses, it refuses again.
                 del destinations[url]
                 raise refused(response)
-            # Read to its end, the answer gives its connection back.
-            response.raw.read(_LONGEST_ANSWER)
+            drain(response, _LONGEST_ANSWER, patience=self._cluster.timeout)
         checksum = f"MD5:{content.md5.hexdigest()}"
         self._close |= {"size": self._source.size, "checksum": checksum, "checksumverify": 1}
 

@@ -347,6 +347,18 @@ def test_size_is_told_so_that_full_devices_are_left_out(cluster: Cluster) -> Non
     assert methods(cluster, "PUT") == [len(CONTENT)]
 
 
+@Mode
+def test_node_whose_answer_breaks_off_after_its_status_has_the_file(
+    one: Cluster, node_front: HTTPProxy, overwrite: bool
+) -> None:
+    node_front.answer(201, bytes(3000), method="PUT", forward=True)
+    with Proxy(HOST, node_front.port) as line:
+        one.nodes[0].told = f"http://{HOST}:{line.port}"
+        line.reset_peer(1000, times=1)
+        store = storage(one, "d", file_overwrite=overwrite)
+        assert read(store, save(store)) == CONTENT
+
+
 def test_byte_that_changed_on_its_way_up_is_found(one: Cluster, node_line: Proxy) -> None:  # G14
     node_line.corrupt(MIDDLE, "up", times=1)
     with pytest.raises(OSError, match="changed on its way"):

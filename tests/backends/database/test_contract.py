@@ -18,8 +18,8 @@ NO_SERVER = "SQLite's database is a file, to which there are no connections"
 NO_CHECKSUM = "databases' protocols have no checksums: TLS is what guards the line"
 ONE_STATEMENT = "a listing is one statement, which others' changes do not reach"
 IN_THE_TEXT = (
-    "Django sends a content to PostgreSQL in the text of the statement, of which that takes 1 GB, "
-    "unless DATABASES says server_side_binding"
+    "Django sends a content to PostgreSQL in the text of the statement, whose parser takes 256 MiB "
+    "of it, unless DATABASES says server_side_binding"
 )
 ITS_OWN = "Django's connections have the time limits and logins of DATABASES"
 

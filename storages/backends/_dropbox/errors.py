@@ -118,8 +118,16 @@ def is_passing(exc: Exception) -> bool:
     """Return True if the same request, sent again, may well be answered."""
     if isinstance(exc, InternalServerError):
         return True
-    passing = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
-    return isinstance(exc, TRANSPORT_ERRORS) and explain_transport(exc, "Dropbox")[0] in passing
+    return _broke(exc, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE)
+
+
+def is_late(exc: Exception) -> bool:
+    """Return True if the answer did not come in time: the request may be done all the same."""
+    return _broke(exc, errno.ETIMEDOUT)
+
+
+def _broke(exc: Exception, *how: int) -> bool:
+    return isinstance(exc, TRANSPORT_ERRORS) and explain_transport(exc, "Dropbox")[0] in how
 
 
 def explain(exc: Exception) -> tuple[int, str]:

@@ -22,7 +22,7 @@ from dropbox.files import (
 from storages.driver import Source
 from storages.parts import send_in_parts
 
-from .errors import ERRORS, correct_offset, is_passing, says
+from .errors import ERRORS, correct_offset, is_late, is_passing, says
 from .session import ATTEMPTS, Client, Patience, patient, pause
 
 #: Bytes of a part: the block of Dropbox's hash ("Content hash"), and what parts of a concurrent
@@ -110,7 +110,7 @@ class Upload:
                 # Equal bytes in the place of a revision are a conflict too.
                 equal = self._revision is not None and says(exc, "conflict")
                 # Refused at the first try, it met another's file; later perhaps its own.
-                if not passing and not equal and attempt == 0:
+                if not (passing or equal or is_late(exc)) and attempt == 0:
                     raise
                 if (found := self._own()) is not None:
                     return found

@@ -16,7 +16,7 @@ from tests.servers.dropbox_stub import DropboxStub
 from tests.servers.http import HTTPProxy, Request
 
 
-class _ToStub(HTTPAdapter):
+class ToStub(HTTPAdapter):
     """Sends what is for Dropbox's hosts to another place, with their names."""
 
     def __init__(self, endpoint: str) -> None:
@@ -38,7 +38,7 @@ class StubbedStorage(DropBoxStorage):
 
     def make_session(self) -> Session:
         session = super().make_session()
-        session.mount("https://", _ToStub(self.endpoint or "http://127.0.0.1:9"))
+        session.mount("https://", ToStub(self.endpoint or "http://127.0.0.1:9"))
         return session
 
 

@@ -21,10 +21,12 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
+from requests import PreparedRequest, Response, Session
+from requests.exceptions import ReadTimeout
 
 from storages.backends.dropbox import DropBoxStorage, DropBoxStorageException
 from storages.testing.lifecycle import forked, wait_for
-from tests.backends.dropbox.server import Site, StubbedStorage
+from tests.backends.dropbox.server import Site, StubbedStorage, ToStub
 from tests.servers.certificates import Certificate, authority
 from tests.servers.dropbox_stub import DropboxStub
 from tests.servers.http import HTTPProxy
@@ -198,6 +200,47 @@ def test_g8_x6_save_whose_answer_was_lost_makes_one_file(
     name = save(full.storage(file_overwrite=overwrite), content=content)
     assert (name, full.raw.get("a.bin")) == ("a.bin", content)
     assert sorted(full.raw.names()) == ["a.bin", "before.bin"]
+
+
+class Late(ToStub):
+    """Lets the answers to the requests that commit a file come too late."""
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        is_commit = str(request.url).endswith(("/upload", "/finish"))
+        response = super().send(request, *args, **options)
+        if is_commit:
+            response.close()
+            raise ReadTimeout
+        return response
+
+
+class LateStorage(StubbedStorage):
+    """A storage that never hears of its commits."""
+
+    def make_session(self) -> Session:
+        session = super().make_session()
+        session.mount("https://", Late(str(self.endpoint)))
+        return session
+
+
+@each_mode
+@each_size
+def test_g8_save_whose_answer_comes_too_late_is_stored_once(
+    full: Site, content: bytes, overwrite: bool
+) -> None:
+    storage = LateStorage(**full.options(file_overwrite=overwrite))
+    assert save(storage, content=content) == "a.bin"
+    assert full.raw.get("a.bin") == content
+    assert sorted(full.raw.names()) == ["a.bin", "before.bin"]
+    assert len([each for each in full.routes if each.endswith(("upload", "finish"))]) == 1
+
+
+def test_g8_save_that_was_late_and_is_not_there_is_a_timeout(full: Site) -> None:
+    storage = LateStorage(**full.options(file_overwrite=False))
+    full.front.answer(500, path="upload$")
+    with pytest.raises(TimeoutError):
+        save(storage)
+    assert full.raw.names() == ["before.bin"]
 
 
 @each_size

@@ -122,6 +122,8 @@ def test_save_under_a_name_of_the_project_s_own_choice_asks_for_it(weed: Site) -
             return super().get_available_name(f"own/{name}", max_length)
 
     storage = Own(**weed.options(file_overwrite=False))
+    save(storage, name="first.txt")
+    weed.front.clear()
     assert save(storage) == "own/a.txt"
     assert methods(weed) == ["LIST", "PUT"]
 

@@ -30,6 +30,27 @@ class RawDirectory:
         return sorted(files_in(self.path))
 
 
+class OwnedDirectory(RawDirectory):
+    """The server's own view of a storage's root, all of it the server's user's."""
+
+    def put(self, name: str, content: bytes) -> None:
+        super().put(name, content)
+        path = self.path / name
+        while path != self.path:
+            self._give_away(path)
+            path = path.parent
+
+    def make(self) -> None:
+        """Make the root, the server's user's own."""
+        self.path.mkdir(exist_ok=True)
+        owner = self.path.parent.stat()
+        os.chown(self.path, owner.st_uid, owner.st_gid)
+
+    def _give_away(self, path: Path) -> None:
+        owner = self.path.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
 def files_in(directory: Path) -> Iterator[str]:
     """Yield the names of all files, hidden ones too, at any depth."""
     for path, _, files in os.walk(directory):

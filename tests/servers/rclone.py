@@ -10,6 +10,9 @@ from tests.servers.ftp import FTPServer
 from tests.servers.process import HOST
 from tests.servers.ssh import SSHServer
 
+# Of what others change it would know nothing for minutes.
+FRESH = ("--dir-cache-time", "0s")
+
 
 def _rclone() -> str:
     beside = Path(sys.executable).parent
@@ -35,7 +38,7 @@ class RcloneSFTP(SSHServer):
         allowed = str(self.keys.authorized_keys)
         address = f"{HOST}:{self.port}"
         serve = [_rclone(), "serve", "sftp", str(self.root), "--addr", address, "--user", self.user]
-        return [*serve, "--authorized-keys", allowed, *keys]
+        return [*serve, *FRESH, "--authorized-keys", allowed, *keys]
 
 
 class RcloneFTP(FTPServer):
@@ -50,4 +53,4 @@ class RcloneFTP(FTPServer):
     def command(self) -> list[str]:
         address = f"{HOST}:{self.port}"
         serve = [_rclone(), "serve", "ftp", str(self.root), "--addr", address]
-        return [*serve, "--user", self.user, "--pass", self.password]
+        return [*serve, *FRESH, "--user", self.user, "--pass", self.password]

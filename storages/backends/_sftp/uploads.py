@@ -107,7 +107,8 @@ class Upload:
         private = NOTHING if self._rights.file_mode is None else Attributes(mode=0o600)
         try:
             return session.open(self._temporaries[-1], CREATE_NEW, private)
-        except FileNotFoundError:
+        except (FileNotFoundError, Refused):
+            # Not every server says by its code that the directory is missing.
             if not self.directory:
                 raise
             self._make_directories(session, self.directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.directory import RawDirectory
+from tests.backends.directory import OwnedDirectory
 from tests.servers.certificates import authority
 from tests.servers.ftp import TLS, FTPServer
 from tests.servers.process import HOST, free_port
@@ -57,25 +56,7 @@ def _trusting(ca_file: str) -> Any:
     return _contexts.setdefault(ca_file, partial(ssl.create_default_context, cafile=ca_file))
 
 
-class FTPDirectory(RawDirectory):
-    """The server's own view of a storage's root, all of it the server's user's."""
-
-    def put(self, name: str, content: bytes) -> None:
-        super().put(name, content)
-        path = self.path / name
-        while path != self.path:
-            self._give_away(path)
-            path = path.parent
-
-    def make(self) -> None:
-        """Make the root, the server's user's own."""
-        self.path.mkdir(exist_ok=True)
-        owner = self.path.parent.stat()
-        os.chown(self.path, owner.st_uid, owner.st_gid)
-
-    def _give_away(self, path: Path) -> None:
-        owner = self.path.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+FTPDirectory = OwnedDirectory
 
 
 @contextmanager

@@ -10,13 +10,16 @@ import pytest
 
 from storages.backends.sftpstorage import SFTPStorage
 from storages.testing import StorageContract
-from tests.backends.directory import RawDirectory
+from tests.backends.directory import OwnedDirectory, RawDirectory
 from tests.backends.sftpstorage.server import options, running
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.openssh import OpenSSH
 from tests.servers.process import free_port
+from tests.servers.proftpd import ProftpdSFTP
 from tests.servers.proxy import Proxy
 from tests.servers.ssh import SSHServer
+
+STEPS_ASIDE = "without posix-rename the old file steps aside: for an instant the name is free"
 
 
 class SFTPContract(StorageContract):
@@ -105,6 +108,39 @@ class TestSFTPOnOpenSSH(SFTPContract):
     def server_and_proxy(cls) -> Iterator[None]:
         for server in running(OpenSSH()):
             yield from cls.begin(server)
+
+
+class TestSFTPOnOpenSSHWithoutPosixRename(SFTPContract):
+    configuration = "sftp-openssh-plain"
+    impossible = {
+        **SFTPContract.impossible,
+        "test_readers_see_old_or_new_content_while_a_file_is_overwritten": STEPS_ASIDE,
+    }
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server_and_proxy(cls) -> Iterator[None]:
+        for server in running(OpenSSH(denied=("posix-rename",))):
+            yield from cls.begin(server)
+
+
+class TestSFTPOnProftpd(SFTPContract):
+    configuration = "sftp-proftpd"
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server_and_proxy(cls) -> Iterator[None]:
+        for server in running(ProftpdSFTP()):
+            yield from cls.begin(server)
+
+    def setUp(self) -> None:
+        self.raw().make()
+
+    def root_of(self, server: SSHServer) -> str:
+        return self.root
+
+    def raw(self) -> OwnedDirectory:
+        return OwnedDirectory(self.server.root / self.root)
 
 
 class TestSFTPOnAsyncSSH(SFTPContract):

@@ -141,7 +141,9 @@ class CouchDBStorage(CouchDBOptions):
     def _find(self, key: str, **query: Any) -> Document | None:
         """Return the document of a key, None where there definitely is none."""
         try:
-            return self.client.get(self.database, id_of(key), att_encoding_info=True, **query)
+            return self.client.get(
+                "_rev", self.database, id_of(key), att_encoding_info=True, **query
+            )
         except ResourceNotFound as exc:
             if not is_missing(exc):
                 raise
@@ -166,6 +168,7 @@ class CouchDBStorage(CouchDBOptions):
     def _rows(self, prefix: str, *, start: str = "", **query: Any) -> list[dict[str, Any]]:
         """Return the rows of documents below a prefix, from the id ``start`` on."""
         answer = self.client.get(
+            "rows",
             self.database,
             "_all_docs",
             startkey=json.dumps(start or id_of(prefix)),

@@ -66,9 +66,9 @@ class Client:
         """Close the idle connections."""
         self._http.close()
 
-    def get(self, *path: str, **query: Any) -> dict[str, Any]:
-        """Return the JSON at a path."""
-        return self._json(self.stream(*path, **query))
+    def get(self, field: str, *path: str, **query: Any) -> dict[str, Any]:
+        """Return the JSON at a path, which has a field."""
+        return self._json(self.stream(*path, **query), field)
 
     def stream(self, *path: str, headers: Mapping[str, str] = {}, **query: Any) -> Response:
         """Return the answer to a GET, its body unread; asks again where that may help."""
@@ -83,10 +83,12 @@ class Client:
         self, method: str, *path: str, body: Body | None = None, **query: Any
     ) -> dict[str, Any]:
         """Send a request that changes something, once."""
-        return self._json(self._request(method, path, query, body=body))
+        return self._json(self._request(method, path, query, body=body), "ok")
 
-    def _json(self, response: Response) -> dict[str, Any]:
-        if (found := self._object(response)) is None:
+    def _json(self, response: Response, field: str) -> dict[str, Any]:
+        found = self._object(response)
+        # What others say in JSON is no file that is missing, nor one that was stored.
+        if found is None or found.get(field) is None:
             raise OSError(errno.EPROTO, f"{self._place} does not answer as CouchDB does")
         return found
 
@@ -165,7 +167,7 @@ class Client:
             body = JSON({"name": self._account.user, "password": self._account.password})
             response = self._send("POST", urljoin(self._account.url, "_session"), body, {})
             self._check(response)
-            self._json(response)
+            self._json(response, "ok")
             return self._cookie()
 
     @property

@@ -10,10 +10,15 @@ from urllib.parse import parse_qsl
 from pymogilefs.exceptions import MogilefsError
 from pymogilefs.request import Request
 
-Values = dict[str, str]
-
 #: What a request sends as its ``callid``; a tracker that knows the word returns it.
 _CALL = re.compile(r"call\d+")
+
+
+class Values(dict[str, str]):
+    """What an answer tells; to ask for what it lacks raises OSError."""
+
+    def __missing__(self, name: str) -> str:
+        raise OSError(errno.EPROTO, f"The tracker's answer lacks {name!r}")
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def parse(line: bytes) -> tuple[str | None, Values | MogilefsError]:
     status, _, rest = line.decode("utf-8", "surrogateescape").strip("\r\n").partition(" ")
     if status == "OK":
         pairs = parse_qsl(rest, keep_blank_values=True, errors="surrogateescape")
-        values = dict(pairs)
+        values = Values(pairs)
         return values.pop("callid", None), values
     if status == "ERR":
         code, _, text = rest.partition(" ")

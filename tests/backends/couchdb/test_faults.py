@@ -762,9 +762,10 @@ def test_redirect_is_not_followed(
 
 
 @each_call
+@pytest.mark.parametrize("said", [b"<html>", b"{}", b'{"status": "ok", "rows": null}'])
 def test_server_that_is_no_couchdb_is_told(
-    site: Site, scripted: CouchDBStorage, call: Callable[[CouchDBStorage], object]
+    site: Site, scripted: CouchDBStorage, call: Callable[[CouchDBStorage], object], said: bytes
 ) -> None:
-    site.front.answer(200, b"<html>", times=None)
+    site.front.answer(200, said, times=None)
     with failing(site, errno.EPROTO, "does not answer as CouchDB does"):
         call(scripted)

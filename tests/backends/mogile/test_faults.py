@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import socketserver
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -161,6 +163,40 @@ def test_line_that_is_no_answer_is_an_error(one: Cluster) -> None:  # M12
         store = storage(one, "d", trackers=[f"{web.host}:{web.port}"], timeout=1.0)
         with pytest.raises(OSError, match="protocol"):
             store.exists("a.bin")
+
+
+class Vague(socketserver.StreamRequestHandler):
+    """Answers every question with a line that tells nothing."""
+
+    def handle(self) -> None:
+        for _ in self.rfile:
+            self.wfile.write(b"OK \r\n")
+
+
+@pytest.fixture
+def vague(one: Cluster) -> Iterator[MogileFSStorage]:
+    """A storage on a tracker whose answers lack what they should tell."""
+    with socketserver.ThreadingTCPServer((HOST, 0), Vague) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with storage(one, "d", trackers=[f"{HOST}:{server.server_address[1]}"]) as store:
+            yield store
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [save, read, lambda store: store.size("a.bin"), lambda store: store.listdir("")],
+    ids=["save", "read", "size", "list"],
+)
+def test_answer_that_lacks_what_it_should_tell_is_an_error(  # M12
+    vague: MogileFSStorage, ask: Callable[[MogileFSStorage], Any]
+) -> None:
+    with pytest.raises(OSError, match="tracker's answer lacks") as raised:
+        ask(vague)
+    assert raised.value.errno == errno.EPROTO
 
 
 def test_rename_to_a_taken_key_leaves_no_connection_out_of_step(one: Cluster) -> None:  # M13

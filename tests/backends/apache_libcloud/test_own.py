@@ -388,6 +388,15 @@ def test_session_token_is_part_of_a_signed_url(site: Site) -> None:
     assert query["X-Amz-Security-Token"] == ["t+/="]
 
 
+def test_entries_of_one_type_keep_the_hosts_of_their_regions() -> None:  # report 1
+    # Libcloud's own driver keeps the host in a class that all entries have in common.
+    regions = ("gra", "sbg")
+    storages = [LibCloudStorage(**seed_entry("OVH", region=each)) for each in regions]
+    hosts = [[urlsplit(storage.url("a.txt")).hostname or "" for storage in storages] for _ in "12"]
+    assert hosts[0] == hosts[1]
+    assert [host.split(".")[1] for host in hosts[0]] == list(regions)
+
+
 def test_static_files_have_plain_urls(site: Site) -> None:
     storage = on(site, LibCloudStaticStorage)
     assert storage.url("a b.css") == f"{site.front.url}/{site.raw.bucket}/a%20b.css"

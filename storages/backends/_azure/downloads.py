@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +28,14 @@ def begin(blob: BlobClient, size: int, patience: float) -> tuple[Entry, Stream |
             raise
         # An empty blob has no first byte.
         return entry_of(blob.get_blob_properties()), None
-    total = int(response.headers.get("Content-Range", "").rpartition("/")[2] or 0)
-    entry = entry_from(response.headers, total)
-    body = Body(response, min(total, size), patience=patience)
+    length = response.headers.get("Content-Length", "")
+    # What stands in between may not know Azure's header for ranges, and give the whole.
+    total = response.headers.get("Content-Range", "").rpartition("/")[2] or length
+    if not (total.isdecimal() and length.isdecimal()):
+        response.close()
+        raise OSError(errno.EPROTO, "The answer does not tell which bytes it holds")
+    entry = entry_from(response.headers, int(total))
+    body = Body(response, int(length), patience=patience)
     if entry.encoding is None:
         return entry, body
     begun = _Begun(body)

@@ -708,3 +708,9 @@ def test_time_limits_of_a_storage_are_its_own(site: Site, line: Proxy) -> None:
     storage = site.storage(account_url=through(line), **IMPATIENT)
     with failing(site, TimeoutError):
         read(storage)
+
+
+def test_whole_file_in_answer_to_a_range_is_read_whole(scripted: AzureStorage, site: Site) -> None:
+    headers = {"x-ms-version": "2021-12-02", "ETag": '"1"'}
+    site.front.answer(200, CONTENT, headers, method="GET")
+    assert read(scripted) == CONTENT

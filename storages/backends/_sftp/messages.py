@@ -150,6 +150,9 @@ class Reply:
             return self
         if status in (sftp.SFTP_NO_SUCH_FILE, sftp.SFTP_PERMISSION_DENIED):
             raise OSError(*_ERRNO[status])
+        # Version 3 has no code for it, and some put their system's words behind "failure".
+        if "not a directory" in reason.lower():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         raise Refused(*_ERRNO.get(status, (errno.EIO, f"The server says {shown(reason)}")))
 
 

@@ -52,9 +52,8 @@ class RemoteFile(_File):
 
     Reading streams, starting anew after a seek. Writing fills a temporary file that ``close()``
     publishes whole; leaving a ``with`` block by an exception, or dropping the file unclosed,
-    publishes nothing. The file stays where it was opened, even if an option of its storage that is
-    computed has another value later. A file that was read to be changed is stored only if it is
-    still the stored one.
+    publishes nothing. It stays where it was opened, whatever a computed option gives later. A file
+    that was read to be changed is stored only if it is still the stored one.
     """
 
     def __init__(self, name: str, storage: Opener, mode: str = "rb") -> None:

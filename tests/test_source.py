@@ -32,6 +32,18 @@ def test_no_function_is_longer_than_forty_lines(path: Path) -> None:
     assert {name: n for name, n in lengths.items() if n > LONGEST_FUNCTION} == {}
 
 
+def longest(path: Path) -> int:
+    """The lines that a module may have: the core and the contract more than a backend."""
+    inner = path.relative_to(ROOT / "storages").parts
+    is_core = inner[0] != "backends" or inner[1].startswith(("_s3", "s3"))
+    return 400 if is_core else 250
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=names(PACKAGE))
+def test_no_module_is_too_long_to_be_read(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest(path)
+
+
 def test_no_six_lines_stand_twice_in_the_package() -> None:
     places = defaultdict(list)
     for path in PACKAGE:

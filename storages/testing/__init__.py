@@ -6,17 +6,19 @@ from .case import ContractCase, Impossible, NotTried, RawStore, item
 from .configuration import ConfigurationContract
 from .copies import CopyContract
 from .fields import FieldContract
-from .files import OpenContract, ReadContract, WriteContract
 from .handles import HandleContract
 from .integrity import IntegrityContract
 from .lifecycle import LifeCycleContract
 from .listing import ListingContract
 from .lookups import LookupContract
 from .names import NameContract
+from .opening import OpenContract
 from .overwriting import OverwriteContract, UniqueNameContract
+from .reading import ReadContract
 from .save import SaveContract
 from .statics import StaticFilesContract
 from .urls import UrlContract
+from .writing import WriteContract
 
 __all__ = ["ContractCase", "Impossible", "NotTried", "RawStore", "StorageContract", "item"]
 

@@ -12,7 +12,8 @@ from typing import Final
 from django.core.files.storage import Storage
 
 from .case import Impossible, NotTried, item
-from .names import COMMANDS, PUNCTUATION, SCRIPTS, OddNames, in_directories
+from .names import OddNames, in_directories
+from .spellings import COMMANDS, PUNCTUATION, SCRIPTS
 
 MANY: Final = 2500  # files in one directory: more than two pages of any service
 PLANTERS: Final = 8  # threads

@@ -13,8 +13,9 @@ from django.utils.functional import lazystr
 from storages.configured import Configured, options_of
 
 from .case import Impossible, item
-from .names import COMMANDS, ENCODED, PUNCTUATION, SCRIPTS, OddNames
+from .names import OddNames
 from .network import network_calls
+from .spellings import COMMANDS, ENCODED, PUNCTUATION, SCRIPTS
 
 BASE_URL: Final = "https://files.example/base"
 EXPIRE: Final = 300  # seconds

@@ -16,7 +16,7 @@ from typing import Any
 
 from requests import PreparedRequest, Response, Session
 from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException, Timeout
+from requests.exceptions import ChunkedEncodingError, ReadTimeout, RequestException, Timeout
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
@@ -42,6 +42,7 @@ def new_session(*, verify: bool | str = True) -> Session:
     # Without an `auth`, requests looks into ~/.netrc and overwrites the header that is there.
     session.auth = _as_it_is
     session.verify = verify
+    session.headers["Accept-Encoding"] = "identity"
     adapter = _Adapter(pool_maxsize=CONNECTIONS)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
@@ -53,6 +54,30 @@ class _Session(Session):
     def merge_environment_settings(self, *args: Any, **options: Any) -> Any:
         merged = super().merge_environment_settings(*args, **options)
         return merged if self.verify is True else {**merged, "verify": self.verify}
+
+    # Requests waits for a whole answer without end if a byte comes now and then.
+    def send(self, request: PreparedRequest, **options: Any) -> Response:
+        response = super().send(request, **{**options, "stream": True})
+        if not options.get("stream"):
+            _receive(response, options.get("timeout"))
+        return response
+
+
+def _receive(response: Response, timeout: Any) -> None:
+    """Read the content of an answer, in the time that its request gave."""
+    seconds = timeout[1] if isinstance(timeout, tuple) else timeout
+    if "Content-Encoding" in response.headers:
+        response.content  # noqa: B018 - requests decodes it
+        return
+    try:
+        content = content_of(response, patience=PATIENCE if seconds is None else seconds)
+    except TimeoutError as exc:
+        response.close()
+        raise ReadTimeout(exc, response=response) from exc
+    except OSError as exc:
+        response.close()
+        raise ChunkedEncodingError(exc, response=response) from exc
+    vars(response).update(_content=content, _content_consumed=True)
 
 
 def _as_it_is(request: PreparedRequest) -> PreparedRequest:

@@ -233,6 +233,12 @@ def test_answer_that_trickles_is_given_up(
         take(response)
 
 
+def test_answer_that_nobody_streams_is_given_up_too(trickling: str) -> None:
+    with pytest.raises(TRANSPORT_ERRORS) as raised:
+        new_session().get(trickling, timeout=0.3)
+    assert explain_transport(raised.value, "The server")[0] == errno.ETIMEDOUT
+
+
 def trickle_head(listener: socket.socket, ended: threading.Event) -> None:
     """Send a header's bytes now and then, without an end."""
     connection, _ = listener.accept()

@@ -14,7 +14,8 @@ from storages.driver import Entry, Listed, Source
 from storages.utils import RefusedName, shown
 
 from .errors import code_of, refused
-from .objects import DIRECTORY, LONGEST_KEY, Objects, moment, text_of
+from .messages import moment, text_of
+from .objects import DIRECTORY, LONGEST_KEY, Objects
 from .session import Answer
 
 MOST_IN_ONE = 256 * 1024**2  # bytes that a request takes in the version that libcloud speaks

@@ -6,24 +6,20 @@ file", ask twice, read ranges as text, and neither pin what is read nor hold bac
 
 from __future__ import annotations
 
-import base64
 import errno
 import secrets
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from hashlib import md5
 from typing import ClassVar
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from storages.contents import COPY_SIZE
 from storages.driver import Driver, Entry, Listed, Source, Stream
 from storages.files import READ_AHEAD
 from storages.http import Body, content_of, ranged_body
 from storages.utils import RefusedName, shown
 
 from .errors import NO_BUCKET, code_of, refused
+from .messages import digest, etag_of, is_missing_bucket, length_of, moment, without_namespaces
 from .session import Answer, Session
 
 DIRECTORY = Entry(0, is_directory=True)
@@ -68,7 +64,7 @@ class Objects(Driver):
         if answer.status != 200:
             raise self._refused_head(answer, key)
         answer.response.close()
-        return self._entry(answer, int(answer.headers["Content-Length"]))
+        return self._entry(answer, length_of(answer))
 
     def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
         """Get the first block, which brings what a HEAD would say."""
@@ -81,7 +77,7 @@ class Objects(Driver):
             return self._directory(key), None
         if answer.status not in {200, 206}:
             raise self._refused(answer, "GET")
-        length = int(answer.headers["Content-Length"])
+        length = length_of(answer)
         total = answer.headers.get("Content-Range", "").rpartition("/")[2] or length
         return self._entry(answer, int(total)), Body(answer.response, length)
 
@@ -91,7 +87,7 @@ class Objects(Driver):
         if answer.status not in {200, 206}:
             raise self._refused(answer, "GET")
         # There are servers that know no conditions.
-        if entry.etag and _etag(answer.headers) != entry.etag:
+        if entry.etag and etag_of(answer.headers) != entry.etag:
             answer.response.close()
             raise OSError(errno.ESTALE, "The file was replaced while it was read")
         return ranged_body(answer.response, start, entry.size)
@@ -232,7 +228,7 @@ class Objects(Driver):
             moment(headers.get("last-modified")),
             moment(headers.get("x-ms-creation-time")),
             content_type=headers.get("content-type"),
-            etag=_etag(answer.headers),
+            etag=etag_of(answer.headers),
             encoding="gzip" if "gzip" in encodings else None,
             is_directory=metadata.get("hdi_isfolder") == "true",
             headers={name: headers[name] for name in DESCRIBING if name in headers},
@@ -250,46 +246,3 @@ class Objects(Driver):
             reason = code_of(again.response)
             code = reason if again.status == answer.status else ""
         return refused(answer.status, code, "HEAD")
-
-
-def is_missing_bucket(answer: Answer) -> bool:
-    """Raise the error of a container that is missing; return False for another 404."""
-    code = code_of(answer.response)
-    if code in {"NoSuchBucket", "ContainerNotFound"}:
-        raise OSError(*NO_BUCKET)
-    return False
-
-
-def digest(source: Source) -> str:
-    """Return the MD5 of a source in the form of a header, and rewind it."""
-    found = md5(usedforsecurity=False)
-    while data := source.read(COPY_SIZE):
-        found.update(data)
-    source.seek(0)
-    return base64.b64encode(found.digest()).decode()
-
-
-def moment(text: str | None) -> datetime | None:
-    """Return the time that a header or a listing tells; None if it tells none."""
-    if not text:
-        return None
-    is_iso = text[:1].isdigit()
-    found = datetime.fromisoformat(text) if is_iso else parsedate_to_datetime(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def without_namespaces(content: bytes) -> ET.Element:
-    """Parse XML; the names of its elements are their local parts."""
-    root = ET.fromstring(content)  # noqa: S314 - it comes from the service that keeps the files
-    for each in root.iter():
-        each.tag = each.tag.rpartition("}")[2]
-    return root
-
-
-def text_of(element: ET.Element, path: str) -> str:
-    """Return the text of an element below another, "" where there is none."""
-    return element.findtext(path) or ""
-
-
-def _etag(headers: Mapping[str, str]) -> str | None:
-    return headers.get("ETag", "").removeprefix("W/").strip('"') or None

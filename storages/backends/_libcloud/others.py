@@ -16,7 +16,8 @@ from storages.driver import Driver, Entry, Listed, Source, Stream
 from storages.pool import Pool
 from storages.utils import RefusedName, shown
 
-from .objects import DIRECTORY, moment
+from .messages import moment
+from .objects import DIRECTORY
 
 #: What some drivers leave as it is where they read, so that another file would be read.
 _UNQUOTED = re.compile("[%?#]")

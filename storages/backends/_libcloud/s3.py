@@ -12,7 +12,8 @@ from libcloud.storage.drivers.s3 import CHUNK_SIZE, BaseS3StorageDriver
 
 from storages.driver import Entry, Listed, Source
 
-from .objects import DIRECTORY, Objects, moment, text_of
+from .messages import moment, text_of
+from .objects import DIRECTORY, Objects
 from .session import Answer, Session
 
 MOST_IN_ONE = 5 * 1024**3  # bytes that S3 takes in one request

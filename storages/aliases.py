@@ -16,7 +16,7 @@ OLD_SETTINGS = {
 
 
 def is_overridden(name: str) -> bool:
-    """Tell whether the project sets a setting itself."""
+    """Return True if the project sets a setting itself."""
     # The type that django-stubs gives `settings` has the settings alone.
     return bool(settings.is_overridden(name))  # type: ignore[misc]
 

@@ -195,7 +195,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
             pass
 
     def exists(self, name: Name) -> bool:
-        """Tell whether a file or directory is there; False only for a definite not-found."""
+        """Return True if a file or directory is there; False only for a definite not-found."""
         name = self._named(name, root=True)
         if not name:
             return True

@@ -26,7 +26,7 @@ Redact = Callable[[Any], Any]
 
 
 def matches(value: object, hint: Any) -> bool:
-    """Tell whether ``value`` is of the annotated type ``hint``; element types are not looked at."""
+    """Return True if ``value`` is of the annotated type ``hint``; element types do not count."""
     if type(value) is hint or hint is Any or hint is object:
         return True
     origin = typing.get_origin(hint)
@@ -173,17 +173,17 @@ class Option:
         return str(inspect.get_annotations(self.owner).get(self.name, "object"))
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value is of the annotated type; None means "not given" and is."""
+        """Return True if a value is of the annotated type; None means "not given" and is."""
         return value is None or matches(value, self.hint)
 
     def is_computed(self, storage: Any) -> bool:
-        """Tell whether a property, a callable or a lazy object makes the value at each reading."""
+        """Return True if a property, a callable or a lazy object gives the value each time."""
         if (reads := READS.get()) is not None:
             reads.append(self)
         return _is_hooked(storage) or self._is_computed(self._found(storage))
 
     def is_missing(self, storage: Any) -> bool:
-        """Tell whether the option is required and nothing gives it a value."""
+        """Return True if the option is required and nothing gives it a value."""
         return self.required and self._found(storage) is UNSET
 
     def redacted(self, value: Any) -> Any:
@@ -222,7 +222,7 @@ class Option:
         return UNSET if value is None else value
 
     def _counts(self, value: object) -> bool:
-        """Tell whether a value counts as given: None does only if the annotation allows it."""
+        """Return True if a value counts as given: None does only if the annotation allows it."""
         return value is not None or matches(None, self.hint)
 
     def _is_computed(self, found: Any) -> bool:

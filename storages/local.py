@@ -110,7 +110,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         return safe_join(self.location, self.key(self._named(name, root=True), root=True))
 
     def exists(self, name: Name) -> bool:
-        """Tell whether a name is taken, be it by a link that leads nowhere."""
+        """Return True if a name is taken, be it by a link that leads nowhere."""
         try:
             with self._errors(str(name)):
                 Path(self.path(name)).lstat()

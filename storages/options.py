@@ -116,7 +116,7 @@ class _Derived:
         self.environment = dict(_ENVIRONMENT) if reads_environment else None
 
     def holds(self, storage: Any, state: State) -> bool:
-        """Tell whether every option still has the value that was used."""
+        """Return True if every option still has the value that was used."""
         if self.forks != _Process.forks:
             return False
         if self.version != state.version or self.values != raw_settings(self.settings):

@@ -43,10 +43,10 @@ class Connector(Protocol[Connection]):
         """Return a new connection, within a limited time."""
 
     def check(self, connection: Connection, idle: float) -> bool:
-        """Tell whether a connection works after ``idle`` seconds; it need not ask the server."""
+        """Return True if a connection works after ``idle`` seconds; it need not ask the server."""
 
     def survives(self, exc: BaseException) -> bool:
-        """Tell whether a connection can be used on after an error, such as "no such file"."""
+        """Return True if a connection can be used on after an error, such as "no such file"."""
 
     def close(self, connection: Connection) -> None:
         """Close a connection, broken ones too; raises nothing."""
@@ -63,7 +63,7 @@ class Pool(Generic[Connection]):
     """
 
     _idle: list[tuple[Connection, float]]
-    #: Whether a leased connection is still wanted when it comes back.
+    #: True if a leased connection is still wanted when it comes back.
     _leased: dict[Connection, bool]
 
     def __init__(

@@ -213,7 +213,7 @@ def guess_content_type(name: str, default: str = "application/octet-stream") -> 
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name or address is this machine's own."""
+    """Return True if a host name or address is this machine's own."""
     if host in {None, "", "localhost"}:
         return True
     try:
@@ -223,7 +223,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_nameable(name: str) -> bool:
-    """Tell whether a listed name is one that every method takes as it is."""
+    """Return True if a listed name is one that every method takes as it is."""
     try:
         return normalize_name(name) == name
     except RefusedName:
@@ -231,7 +231,7 @@ def is_nameable(name: str) -> bool:
 
 
 def is_taken_by_windows(name: str) -> bool:
-    """Tell whether Windows would take a normalised name for another name, or for a device."""
+    """Return True if Windows would take a normalised name for another name, or for a device."""
     return bool(_WINDOWS.search(name))
 
 
@@ -280,7 +280,7 @@ def safe_join(base: str, *paths: str) -> str:
 
 
 def is_seekable(file: Any) -> bool:
-    """Tell whether a file object can seek; one without a ``seekable`` method is taken to."""
+    """Return True if a file object can seek; one without a ``seekable`` method is taken to."""
     return not hasattr(file, "seekable") or bool(file.seekable())
 
 

@@ -67,7 +67,7 @@ def killed_at(step: int, job: Job) -> bool:
 
 
 def touches_the_system(function: Any) -> bool:
-    """Tell whether a function written in C may do something that outlives the process."""
+    """Return True if a function written in C may do something that outlives the process."""
     module = function.__module__ or type(function.__self__).__module__
     is_about_names = function is os.fspath or function.__name__.startswith("_")
     return module in {"posix", "_io"} and not is_about_names

@@ -101,7 +101,7 @@ def is_public(cls: type[Any]) -> bool:
 
 
 def takes(cls: type[Any], option: Option, value: Any) -> bool:
-    """Tell whether an option takes a value."""
+    """Return True if an option takes a value."""
     try:
         return getattr(cls(**{option.name: value}), option.name) is value
     except ImproperlyConfigured:

@@ -19,7 +19,7 @@ _LINKED = {errno.ELOOP, errno.ENOTDIR}
 
 
 def within(path: Path, directories: Iterable[Path]) -> bool:
-    """Tell whether a path is one of the directories or inside one, compared part by part."""
+    """Return True if a path is one of the directories or inside one, compared part by part."""
     return any(path.is_relative_to(each) for each in directories)
 
 
@@ -32,8 +32,8 @@ def resolved(path: str | Path) -> Path:
 def linked(link: Path, content: Any, *, relative: bool) -> Path | None:
     """Make a link to the file a content is read from; return where it leads, links resolved.
 
-    None for what is no open regular file of this machine, for uploads, and where links cannot be
-    made; a link that leads to anything else may be left then.
+    None for anything but an open regular file of this machine, for uploads, and where links
+    cannot be made; a link that leads to anything else may be left then.
     """
     if os.name == "nt" or isinstance(content, UploadedFile):
         return None

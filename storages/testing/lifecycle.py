@@ -260,7 +260,7 @@ def open_descriptors() -> int:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """Tell whether a condition comes true, which another process or thread may have to see to."""
+    """Return True if a condition comes true, which another process or thread may have to see to."""
     end = time.monotonic() + LIMIT / 6
     while not (found := condition()) and time.monotonic() < end:
         threading.Event().wait(0.01)

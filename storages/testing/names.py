@@ -77,7 +77,7 @@ class OddNames(ContractCase):
                 check(name)
 
     def takes(self, label: str, name: str) -> bool:
-        """Tell whether nothing declared stands against a name."""
+        """Return True if nothing declared stands against a name."""
         return self._refusal(label, name) is None
 
     def assert_refused_cleanly(self, name: str) -> None:

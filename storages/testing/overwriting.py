@@ -233,7 +233,7 @@ class Reader(Thread):
 
     @property
     def has_enough(self) -> bool:
-        """Tell whether there is no use in more overwriting."""
+        """Return True if there is no use in more overwriting."""
         useless = bool(self.missed) or self.failed >= FAILURES or not self.is_alive()
         return useless or len(self.found) >= READS
 

@@ -112,7 +112,7 @@ class PostgreSQL(DatabaseServer):
         return self.as_account(program, "-D", str(self.data), "-p", str(self.port), *settings)
 
     def ready(self) -> bool:
-        """Tell whether it asks who is there, instead of saying that it is about to start."""
+        """Return True if it asks who is there, instead of saying that it is about to start."""
         told = b"".join(
             each.encode() + b"\0" for each in ("user", self.user, "database", self.database, "")
         )
@@ -165,7 +165,7 @@ class MariaDB(DatabaseServer):
         )
 
     def ready(self) -> bool:
-        """Tell whether it greets in its protocol, instead of refusing."""
+        """Return True if it greets in its protocol, instead of refusing."""
         with socket.create_connection((HOST, self.port), timeout=CONNECT_LIMIT) as connection:
             return take(connection, 5)[4:] == b"\n"
 

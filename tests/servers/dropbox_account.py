@@ -343,7 +343,7 @@ def below(tree: dict[str, Item], path: str, *, recursive: bool) -> Iterator[str]
 
 
 def is_malformed(path: str) -> bool:
-    """Tell whether a path has not the form the API wants."""
+    """Return True if a path has not the form the API wants."""
     parts = path.split("/")[1:]
     return bool(path) and any(not each or len(each) > LONGEST_PART for each in parts)
 
@@ -359,7 +359,7 @@ def _checked_time(moment: str | None) -> str:
 
 
 def _conflicts(old: Item | None, mode: Json, *, strict: bool) -> bool:
-    """Tell whether a write mode meets a conflict ("WriteMode" of the API reference)."""
+    """Return True if a write mode meets a conflict ("WriteMode" of the API reference)."""
     if old is None:
         return bool(mode[".tag"] == "update" and strict)
     if old.data is None or mode[".tag"] == "add":

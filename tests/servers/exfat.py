@@ -54,7 +54,7 @@ class ExFAT:
 
 
 def _may_mount() -> bool:
-    """Tell whether root's rights are whole (capabilities(7))."""
+    """Return True if root's rights are whole (capabilities(7))."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (rights,) = (int(line.split()[1], 16) for line in lines if line.startswith("CapEff"))
     return bool(rights >> _CAP_SYS_ADMIN & 1)

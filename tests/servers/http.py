@@ -55,7 +55,7 @@ class _Rule:
     forward: bool = False
 
     def matches(self, request: Request) -> bool:
-        """Tell whether the rule is for this request."""
+        """Return True if the rule is for this request."""
         same_method = self.method in {None, request.method}
         return self.times != 0 and same_method and bool(self.path.search(request.target))
 

@@ -75,7 +75,7 @@ def install_from_npm() -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Tell whether Debian's package manager has a package installed."""
+    """Return True if Debian's package manager has a package installed."""
     if shutil.which("dpkg-query") is None:
         return False
     query = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]

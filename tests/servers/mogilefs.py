@@ -411,14 +411,14 @@ class Cluster:
         return sorted(keys, key=str.casefold if self.ignores_case else None)
 
     def _sorts(self, before: str, after: str) -> bool:
-        """Tell whether one key sorts before another."""
+        """Return True if one key sorts before another."""
         if self.ignores_case:
             return before.casefold() < after.casefold()
         return before < after
 
 
 def _like(prefix: str, key: str) -> bool:
-    """Tell whether SQL's LIKE finds a key by a prefix that is not escaped."""
+    """Return True if SQL's LIKE finds a key by a prefix that is not escaped."""
     parts = {"%": ".*", "_": "."}
     pattern = "".join(parts.get(each, re.escape(each)) for each in prefix)
     return bool(re.match(pattern, key, re.IGNORECASE | re.DOTALL))

@@ -121,7 +121,7 @@ class Server:
         """Undo what `prepare` did outside of `directory`."""
 
     def ready(self) -> bool:
-        """Tell whether the server answers."""
+        """Return True if the server answers."""
         with socket.create_connection((HOST, self.port), timeout=CONNECT_LIMIT) as connection:
             connection.sendall(self.hello)
             return take(connection, len(self.greeting)) == self.greeting
@@ -160,7 +160,7 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Tell whether the server's main process lives."""
+        """Return True if the server's main process lives."""
         return self._popen is not None and self._popen.poll() is None
 
     def start(self) -> Self:
@@ -289,7 +289,7 @@ class Server:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Tell whether the process has not ended."""
+    """Return True if the process has not ended."""
     # Children whose parent does not wait for them stay in the table after their end.
     return _status(process) not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 

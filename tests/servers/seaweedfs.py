@@ -70,7 +70,7 @@ class SeaweedFS(Server):
         return super().ready() and self._stores()
 
     def _stores(self) -> bool:
-        """Tell whether the master knows of a volume server, without which a PUT has to wait."""
+        """Return True if the master knows of a volume server, without which a PUT has to wait."""
         connection = HTTPConnection(HOST, self.port + 1, timeout=CONNECT_LIMIT)
         with closing(connection):
             connection.request("GET", "/dir/status")

@@ -32,7 +32,7 @@ class Account:
 
     @property
     def is_encrypted(self) -> bool:
-        """Tell whether requests go over TLS."""
+        """Return True if requests go over TLS."""
         return self.url.startswith("https://")
 
 
@@ -63,7 +63,7 @@ def check_path(url: str, name: str | None) -> str:
 
 
 def _is_local(host: str) -> bool:
-    """Tell whether a host has no name of its own in the internet, as emulators have none."""
+    """Return True if a host has no name of its own in the internet, as emulators have none."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

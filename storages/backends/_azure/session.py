@@ -123,7 +123,7 @@ class Retry(HTTPPolicy[Any, Any]):
 
 
 def _passes(response: PipelineResponse[Any, Any] | None, error: AzureError | None) -> bool:
-    """Tell whether another attempt may end otherwise."""
+    """Return True if another attempt may end otherwise."""
     if response is not None:
         return response.http_response.status_code in _PASSING
     cause = getattr(error, "inner_exception", None) or error

@@ -70,7 +70,7 @@ def error_of(status: int, error: str, reason: str) -> Exception:
 
 
 def is_missing(exc: Exception) -> bool:
-    """Tell whether an error says of a document, not of its database, that it is not there."""
+    """Return True if an error says of a document, not of its database, that it is not there."""
     return isinstance(exc, ResourceNotFound) and exc.args[0][1] in _MISSING
 
 

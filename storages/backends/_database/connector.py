@@ -68,7 +68,7 @@ class Connector:
         return True
 
     def survives(self, exc: BaseException) -> bool:
-        """Tell whether an error leaves the session as it was."""
+        """Return True if an error leaves the session as it was."""
         kept = isinstance(exc, (OSError, ImproperlyConfigured))
         return kept and not isinstance(exc, (ConnectionError, TimeoutError))
 
@@ -153,7 +153,7 @@ def _braced(text: str) -> tuple[str, str]:
 
 
 def is_verified(words: Mapping[str, str]) -> bool:
-    """Tell whether the words of a connection string have the server's certificate checked."""
+    """Return True if the words of a connection string have the server's certificate checked."""
     driver = words.get("DRIVER", "").lower()
     if "postgres" in driver or "psqlodbc" in driver:
         return words.get("SSLMODE", "").lower() in {"verify-ca", "verify-full"}

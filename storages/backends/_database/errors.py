@@ -39,11 +39,11 @@ class Kind(NamedTuple):
     kind: type[Exception] = OSError
 
     def has(self, state: str, number: int | None) -> bool:
-        """Tell whether a SQLSTATE or a number is one of this kind's."""
+        """Return True if a SQLSTATE or a number is one of this kind's."""
         return bool(self.states and re.match(self.states, state)) or number in self.numbers
 
     def says(self, text: str) -> bool:
-        """Tell whether a text is one of this kind's."""
+        """Return True if a text is one of this kind's."""
         return bool(self.words and re.search(self.words, text, re.IGNORECASE))
 
 

@@ -61,7 +61,7 @@ class Statements:
 
     @cached_property
     def is_timed(self) -> bool:
-        """Tell whether the time of a row tells whose write it was."""
+        """Return True if the time of a row tells whose write it was."""
         return "modified" in self.words and self.layout.is_precise
 
     @cached_property

@@ -65,11 +65,11 @@ class Upload:
         raise OSError(errno.ESTALE, "The file was replaced while it was changed: open it anew")
 
     def is_ours(self, session: Session) -> bool:
-        """Tell whether a lost statement of this upload was carried out."""
+        """Return True if a lost statement of this upload was carried out."""
         return self.is_unsure and self.is_stored(session)
 
     def is_stored(self, session: Session) -> bool:
-        """Tell whether the row holds what this upload wrote: by its time, else by its content."""
+        """Return True if the row holds what this upload wrote: by its time, else by its content."""
         if self.statements.is_timed:
             rows = session.ask(self.statements.of_name(self.statements.details), (self.key,))
             return [(row[0], moment(row[1])) for row in rows] == [(len(self.content), self.now)]

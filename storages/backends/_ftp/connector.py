@@ -38,7 +38,7 @@ class Connector:
         return connection
 
     def check(self, connection: Files, idle: float) -> bool:
-        """Tell whether the server neither closed the connection nor is about to."""
+        """Return True if the server neither closed the connection nor is about to."""
         try:
             is_quiet = connection.is_quiet()
             if not is_quiet or idle < NOOP_AFTER:
@@ -49,7 +49,7 @@ class Connector:
             return False
 
     def survives(self, exc: BaseException) -> bool:
-        """Tell whether the server answered in full."""
+        """Return True if the server answered in full."""
         return isinstance(exc, (Refusal, *REFUSED, UnicodeEncodeError))
 
     def close(self, connection: Files) -> None:

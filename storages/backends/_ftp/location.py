@@ -35,17 +35,17 @@ class Location:
 
     @property
     def tls(self) -> bool:
-        """Tell whether the connection is encrypted."""
+        """Return True if the connection is encrypted."""
         return self.scheme in {"ftps", "ftpsi"}
 
     @property
     def implicit(self) -> bool:
-        """Tell whether it is from the first byte."""
+        """Return True if it is from the first byte."""
         return self.scheme == "ftpsi"
 
     @property
     def active(self) -> bool:
-        """Tell whether the server is to open the data connections."""
+        """Return True if the server is to open the data connections."""
         return self.scheme == "aftp"
 
 

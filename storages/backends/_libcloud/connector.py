@@ -65,7 +65,7 @@ class Connector:
         return True
 
     def survives(self, exc: BaseException) -> bool:
-        """Tell whether a driver can be used on: after any error, but not after an interruption."""
+        """Return True if a driver can be used on: after errors, not after an interruption."""
         return isinstance(exc, Exception)
 
     def close(self, driver: StorageDriver) -> None:

@@ -115,6 +115,6 @@ def explain_status(status: int) -> tuple[int, str]:
 
 
 def is_lost(exc: Exception) -> bool:
-    """Tell whether a connection broke, after which another may do better; no time-outs."""
+    """Return True if a connection broke, after which another may do better; no time-outs."""
     number, _ = explain_transport(exc, "")
     return number in {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ECONNREFUSED}

@@ -145,7 +145,7 @@ def regions(name: str) -> frozenset[str]:
 
 
 def is_secret(keyword: str) -> bool:
-    """Tell whether the value of a driver's keyword is to be shown nowhere."""
+    """Return True if the value of a driver's keyword is to be shown nowhere."""
     return re.search("key|secret|token|pass|cred|proxy|auth_url", keyword) is not None
 
 

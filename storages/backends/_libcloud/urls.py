@@ -44,7 +44,7 @@ def address(connection: Any) -> tuple[str, str]:
 
 
 def signs_v4(connection: Any) -> bool:
-    """Tell whether the requests of a connection are signed by S3's fourth way."""
+    """Return True if the requests of a connection are signed by S3's fourth way."""
     return isinstance(getattr(connection, "signer", None), AWSRequestSignerAlgorithmV4)
 
 

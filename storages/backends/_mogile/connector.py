@@ -61,11 +61,11 @@ class Connector:
         raise OSError(*explain_transport(failure or OSError(), _named(address))) from failure
 
     def check(self, connection: Tracker, idle: float) -> bool:  # noqa: ARG002 - it is a look
-        """Tell whether a connection is open, and no line waits in it that nobody asked for."""
+        """Return True if a connection is open, and no line waits in it that nobody asked for."""
         return connection.is_quiet()
 
     def survives(self, exc: BaseException) -> bool:
-        """Tell whether an error is a plain answer.
+        """Return True if an error is a plain answer.
 
         After "key_exists" a tracker may send an OK line as well.
         """
@@ -126,7 +126,7 @@ class Tracker:
         return found
 
     def is_quiet(self) -> bool:
-        """Tell whether nothing is there to be read, not even an end."""
+        """Return True if nothing is there to be read, not even an end."""
         self.socket.setblocking(False)
         try:
             self.socket.recv(1, socket.MSG_PEEK)

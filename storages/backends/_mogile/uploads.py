@@ -163,7 +163,7 @@ class Upload:
         return None
 
     def _holds(self, key: str) -> bool:
-        """Tell whether a key has this very content."""
+        """Return True if a key has this very content."""
         with suppress(MogilefsError):
             return self._cluster.ask("file_info", key=key)["fid"] == self._fid
         return False

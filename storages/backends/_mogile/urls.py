@@ -35,7 +35,7 @@ def fid_of(url: str) -> str | None:
 
 
 def is_among(host: str, hosts: Iterable[str]) -> bool:
-    """Tell whether a host is one of those named, or its address in one of the networks."""
+    """Return True if a host is one of those named, or its address in one of the networks."""
     try:
         told = ipaddress.ip_address(host)
     except ValueError:

@@ -178,7 +178,7 @@ def _denied(operation: str) -> str:
 
 
 def _timed_out(exc: Exception) -> bool:
-    """Tell whether sending took too long, which botocore calls a closed connection."""
+    """Return True if sending took too long, which botocore calls a closed connection."""
     inner = getattr(exc, "kwargs", {}).get("error")
     return any(isinstance(each, TimeoutError) for each in getattr(inner, "args", ()))
 

@@ -110,7 +110,7 @@ class Connector:
             raise
 
     def check(self, session: Session, idle: float) -> bool:
-        """Tell whether a session works; one that was idle for long is asked."""
+        """Return True if a session works; one that was idle for long is asked."""
         if session.usable and idle > QUIET:
             session.channel.settimeout(min(PROBE, self.timeout))
             with suppress(OSError):
@@ -119,7 +119,7 @@ class Connector:
         return session.usable
 
     def survives(self, exc: BaseException) -> bool:
-        """Tell whether the server just said no."""
+        """Return True if the server just said no."""
         return isinstance(exc, OSError) and not isinstance(exc, (ConnectionError, TimeoutError))
 
     def close(self, session: Session) -> None:

@@ -62,12 +62,12 @@ class Attributes(NamedTuple):
 
     @property
     def is_directory(self) -> bool:
-        """Tell whether this is a directory."""
+        """Return True if this is a directory."""
         return stat.S_ISDIR(self.mode or 0)
 
     @property
     def is_link(self) -> bool:
-        """Tell whether this is a symbolic link."""
+        """Return True if this is a symbolic link."""
         return stat.S_ISLNK(self.mode or 0)
 
     def pack(self) -> bytes:
@@ -106,7 +106,7 @@ class Reply:
 
     @property
     def is_end(self) -> bool:
-        """Tell whether this says that the file or directory has nothing more."""
+        """Return True if this says that the file or directory has nothing more."""
         return self.kind == sftp.CMD_STATUS and self._packet[5:9] == _END
 
     def integer(self, form: str = "I") -> int:

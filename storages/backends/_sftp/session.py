@@ -1,8 +1,4 @@
-"""SFTP version 3 on a channel of paramiko, with requests that need not wait for one another.
-
-paramiko's own client waits for each reply, keeps what it prefetches without limit and does not
-tell the status of an error, so it serves for SSH alone.
-"""
+"""What a storage does on an SFTP server: open, send, rename, remove and list."""
 
 from __future__ import annotations
 
@@ -11,21 +7,21 @@ import math
 import struct
 from contextlib import suppress
 
-from paramiko import Channel, SSHClient, SSHException, sftp
+from paramiko import sftp
 
 from storages.driver import Source
 
-from .messages import NOTHING, REFUSALS, Attributes, LostError, Reply, text
+from .connection import Connection
+from .messages import NOTHING, REFUSALS, Attributes, text
 
 # Bytes of content in a request: every server takes 32 KiB, and with what stands before the content
 # it has to fit in one packet of SSH, or the rest costs another.
 REQUEST_SIZE = 32 * 1024 - 256
 WINDOW = 64  # requests on their way
-MOST = 1 << 24  # bytes of a reply; more is no SFTP
 CREATE_NEW = sftp.SFTP_FLAG_WRITE | sftp.SFTP_FLAG_CREATE | sftp.SFTP_FLAG_EXCL
 
 
-class Session:
+class Session(Connection):
     """One conversation with a server; for one thread at a time.
 
     Paths are absolute or relative to the login directory. Raises OSError with an errno for what
@@ -33,102 +29,6 @@ class Session:
     """
 
     refusals = REFUSALS
-
-    def __init__(
-        self, client: SSHClient, channel: Channel, traits: dict[str, str] | None = None
-    ) -> None:
-        #: What was found out of the server, for all its sessions.
-        self.traits = {} if traits is None else traits
-        self.server = channel.get_transport().remote_version
-        self.client = client
-        self.channel = channel
-        self.pending = 0
-        self._number = 0
-        self._out: list[bytes] = []
-        self._in = bytearray()
-        self._broken: OSError | None = None
-        self._out.append(struct.pack(">IBI", 5, sftp.CMD_INIT, 3))
-        self.flush()
-        self.extensions = frozenset(Reply(self._packet()).names())
-
-    @property
-    def usable(self) -> bool:
-        """Tell whether nothing is known to be wrong with the connection, and nothing is due."""
-        transport = self.channel.get_transport()
-        return not (self._broken or self.pending or self.channel.closed) and transport.is_active()
-
-    # -- requests ---------------------------------------------------------------------------------
-
-    def ask(self, kind: int, *parts: bytes) -> int:
-        """Queue a request and return its number; `flush` or `reply` sends what is queued."""
-        self._number = (self._number + 1) & 0xFFFFFFFF
-        self.pending += 1
-        size = 5 + sum(map(len, parts))
-        self._out += (struct.pack(">IBI", size, kind, self._number), *parts)
-        return self._number
-
-    def flush(self) -> None:
-        """Send the requests that are queued."""
-        data, self._out = b"".join(self._out), []
-        try:
-            self._alive().sendall(data)
-        except (OSError, EOFError, SSHException) as exc:
-            raise self._break(exc) from exc
-
-    def reply(self) -> Reply:
-        """Return the next reply, whichever request it answers."""
-        if self._out:
-            self.flush()
-        reply = Reply(self._packet())
-        self.pending -= 1
-        return reply
-
-    def call(self, kind: int, *parts: bytes) -> Reply:
-        """Send a request and return its reply; a refusal is raised."""
-        self.ask(kind, *parts)
-        return self.reply().checked()
-
-    def drain(self) -> None:
-        """Wait for the replies that are due, and forget them."""
-        while self.pending:
-            self.reply()
-
-    def _packet(self) -> bytes:
-        size = int.from_bytes(self._take(4))
-        if size > MOST:
-            raise self._break(SSHException("a reply of impossible size"))
-        return self._take(size)
-
-    def _take(self, size: int) -> bytes:
-        while len(self._in) < size:
-            try:
-                data = self._alive().recv(1 << 20)
-            except (OSError, EOFError, SSHException) as exc:
-                raise self._break(exc) from exc
-            if not data:
-                raise self._break(EOFError("the channel was closed"))
-            self._in += data
-        taken = bytes(memoryview(self._in)[:size])
-        del self._in[:size]
-        return taken
-
-    def forsake(self) -> None:
-        """Make every further use raise: the connection is another process's."""
-        self._broken = LostError(errno.ECONNRESET, "The process was forked")
-
-    def _alive(self) -> Channel:
-        if self._broken is not None:
-            raise self._broken
-        return self.channel
-
-    def _break(self, exc: Exception) -> OSError:
-        stalled = getattr(self.channel.get_transport().sock, "stalled", False)
-        if stalled or isinstance(exc, TimeoutError):
-            text = "The server does not answer: check the network, or raise the option 'timeout'"
-            self._broken = TimeoutError(errno.ETIMEDOUT, text)
-        else:
-            self._broken = LostError(errno.ECONNRESET, "The connection to the server was lost")
-        return self._broken
 
     # -- files ------------------------------------------------------------------------------------
 
@@ -235,7 +135,7 @@ class Session:
         return True
 
     def is_full(self, path: str) -> bool:
-        """Tell whether the disk of a path is known to have no room for another request."""
+        """Return True if the disk of a path is known to have no room for another request."""
         if "statvfs@openssh.com" not in self.extensions:
             return False
         reply = self.call(sftp.CMD_EXTENDED, text("statvfs@openssh.com"), text(path))

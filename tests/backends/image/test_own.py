@@ -386,7 +386,7 @@ def test_what_is_no_image_is_kept_also_where_images_are_encoded_anew(pure, store
 
 
 def near(found: Any, wanted: Any) -> bool:
-    """Tell whether two colours look the same."""
+    """Return True if two colours look the same."""
     return all(abs(one - two) < 30 for one, two in zip(found, wanted, strict=True))
 
 

@@ -9,8 +9,8 @@ from storages.testing import StorageContract
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEADINGS = ["Install", "Configure", "Options", "Behaviour", "Limits", "Errors", "Notes"]
-#: Pages that are no backend's, or of a backend whose page is still to be put in this order.
-OTHERS = {"common", "ftp", "s3boto3", "sftp"}
+#: Pages that are no backend's.
+OTHERS = {"common"}
 PAGES = sorted(page.stem for page in (DOCS / "backends").glob("*.rst") if page.stem not in OTHERS)
 
 

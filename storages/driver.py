@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, ClassVar, Protocol
 
+from .utils import is_nameable
+
 MOST_LEVELS = 200  # directories inside one another; a walk that finds more goes round in circles
 
 
@@ -246,7 +248,8 @@ class Driver:
         if key.count("/") > MOST_LEVELS:
             raise OSError(errno.ELOOP, "The directories go round in a circle")
         deeper: list[str] = []
-        for name, entry in sorted(dict(self._list(key)).items()):
+        listed = ((name, entry) for name, entry in self._list(key) if _is_base_name(name))
+        for name, entry in sorted(dict(listed).items()):
             # Others may remove what was listed a moment ago.
             with suppress(FileNotFoundError):
                 found = entry or self._stat(posixpath.join(key, name))
@@ -267,3 +270,8 @@ class Driver:
         """
         code = getattr(exc, "errno", None) or errno.EIO
         return code, getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+
+
+def _is_base_name(name: str) -> bool:
+    """Return True unless a listed name leads elsewhere, such as ``..``: servers send anything."""
+    return "/" not in name and is_nameable(name)

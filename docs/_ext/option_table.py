@@ -39,6 +39,7 @@ THEMES = {
     "URLs": 98,
     "Life-cycle": 105,
     "Integrity": 118,
+    "Handles": 121,
 }
 
 

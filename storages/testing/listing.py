@@ -158,6 +158,23 @@ class ListingContract(OddNames):
         self.assert_lists("files", [], files)
         self.assert_lists("directories", [name.removesuffix("/x.txt") for name in inside], [])
 
+    @item(131)
+    def test_walk_finds_each_file_below_a_directory_once(self) -> None:
+        scan = getattr(self.storage, "scan", None)
+        if scan is None:
+            raise Impossible("it has no scan()")
+        for name in ("a.txt", "dir/b.txt", "dir/deep/c.txt", "dir.txt", "other/d.txt"):
+            self.save(name, name.encode())
+        found = list(scan("dir", recursive=True))
+        self.assertEqual(
+            sorted((name, entry.size) for name, entry in found),
+            [("dir/b.txt", len("dir/b.txt")), ("dir/deep/c.txt", len("dir/deep/c.txt"))],
+        )
+        names = [name for name, _ in scan(recursive=True)]
+        self.assertEqual(
+            sorted(names), ["a.txt", "dir.txt", "dir/b.txt", "dir/deep/c.txt", "other/d.txt"]
+        )
+
     @item(97)
     def test_dangling_links_and_pipes_do_not_break_listings(self) -> None:
         directory = self.local_directory()

@@ -585,6 +585,19 @@ def test_server_is_not_asked_for_utf8_where_the_option_names_another_encoding() 
         assert "OPTS UTF8 ON" not in server.commands
 
 
+def test_walk_over_a_thousand_files_takes_a_listing_of_each_directory() -> None:
+    with ScriptedFTP() as server, scripted(server) as storage:
+        server.directories |= {"/home/a", "/home/b"}
+        server.files |= {f"/home/{d}/{n}.txt": b"x" for d in "ab" for n in range(500)}
+        list(storage.scan())
+        before = len(server.commands)
+        assert len(dict(storage.scan(recursive=True))) == 1000
+        asked = [each.split()[0] for each in server.commands[before:]]
+        # The root, which may be missing yet, is looked for first.
+        assert asked.count("LIST") <= 3 + 1
+        assert asked.count("SIZE") + asked.count("MDTM") <= 1
+
+
 def test_listing_that_the_server_cut_is_an_error() -> None:
     finals = {"LIST": "226 Output truncated to 2000 matches"}
     with (

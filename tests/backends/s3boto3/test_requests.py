@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -249,6 +250,16 @@ def test_listing_of_ten_thousand_files_is_ten_requests(weed: Site) -> None:
     tokens = [each.get("continuation-token", [""])[0] for each in queries]
     assert tokens == ["", *(f"after {number}" for number in range(9))]
     assert {each["prefix"][0] for each in queries} == {"dir/"}
+
+
+def test_list_of_a_thousand_files_is_listings_only(site: Site, settings: Any) -> None:
+    site.raw.plant(f"dir/{number:04}.txt" for number in range(1001))
+    entry = {"BACKEND": "storages.backends.s3boto3.S3Boto3Storage", "OPTIONS": site.options()}
+    settings.STORAGES = {**settings.STORAGES, "files": entry}
+    out = io.StringIO()
+    call_command("storages_list", "files", recursive=True, stdout=out)
+    assert out.getvalue().count(".txt") == 1001
+    assert methods(site) == ["LIST", "LIST"]
 
 
 def test_url_is_no_request(weed: Site) -> None:

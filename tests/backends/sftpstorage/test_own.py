@@ -703,6 +703,24 @@ def test_small_saves_take_one_connection_and_few_round_trips(
     assert turns.connections == 1
 
 
+def test_walk_over_a_thousand_files_takes_a_listing_of_each_directory(
+    openssh: SSHServer, root: Path
+) -> None:
+    files = [f"{directory}/{number}.txt" for directory in "abcd" for number in range(250)]
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    turns = Turns(openssh)
+    with SFTPStorage(**options(openssh, turns), root_path=str(root)) as storage:
+        list(storage.scan())
+        before = turns.count
+        found = dict(storage.scan(recursive=True))
+        assert (sorted(found), {each.size for each in found.values()}) == (sorted(files), {1})
+        # A reply holds a hundred names at most; nothing is asked of a file.
+        assert turns.count - before <= 5 * 8
+    turns.close()
+
+
 def test_closed_storage_connects_anew(openssh: SSHServer, root: Path) -> None:
     with Proxy(*openssh.address) as proxy:
         with SFTPStorage(**options(openssh, proxy), root_path=str(root)) as storage:

@@ -112,6 +112,12 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     def _prefix(self) -> str:
         return normalize_name(self.location.lstrip("/\\"), root=True)
 
+    def get_alternative_name(self, file_root: str, file_ext: str) -> str:
+        """Return another name, with a suffix before all extensions on Django 4.2 too."""
+        name = file_root + file_ext
+        extension = "".join(PurePosixPath(name).suffixes)
+        return super().get_alternative_name(name.removesuffix(extension), extension)
+
     def get_available_name(self, name: Name, max_length: int | None = None) -> str:
         """Return the name a save will use: free, or the same where files are overwritten."""
         name = self._named(name)
@@ -281,8 +287,6 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         """Raise NotImplementedError: the files are not on this machine."""
         raise NotImplementedError(f"{type(self).__name__} keeps no local files: use open().")
 
-    # -- life -------------------------------------------------------------------------------------
-
     def close(self) -> None:
         """Close what connections this storage holds; it connects anew when used again."""
 
@@ -296,9 +300,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     def _alternative(self, name: str) -> str:
         directory, base = posixpath.split(name)
-        extension = "".join(PurePosixPath(base).suffixes)
-        root = base.removesuffix(extension)
-        return posixpath.join(directory, self.get_alternative_name(root, extension))
+        return posixpath.join(directory, self.get_alternative_name(*posixpath.splitext(base)))
 
     def _describe(self, name: Name) -> Entry:
         name = self._named(name)

@@ -34,6 +34,50 @@ def _with_final_slash(storage: object, url: str | None) -> str:
     return url if url.endswith("/") else f"{url}/"
 
 
+class StoredFile(io.FileIO):
+    """A file open for reading that keeps its position to itself.
+
+    Processes that were forked share the position of a descriptor, so each would skip what another
+    one reads.
+    """
+
+    _position = 0
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer, from the file's own position."""
+        # A pipe has no positions.
+        if hasattr(os, "pread") and self.seekable():
+            data = os.pread(self.fileno(), len(buffer), self._position)
+            buffer[: len(data)] = data
+            count = len(data)
+        else:
+            count = super().readinto(buffer) or 0
+        self._position += count
+        return count
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read ``size`` bytes, fewer only at the end; all that is left by default."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(COPY_SIZE), b""))
+        data = bytearray(size)
+        return bytes(data[: self.readinto(memoryview(data))])
+
+    def readall(self) -> bytes:
+        """Read all that is left."""
+        return self.read()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move as any file does; the descriptor moves too, for those that read by it."""
+        if whence == io.SEEK_CUR:
+            offset, whence = self._position + offset, io.SEEK_SET
+        self._position = super().seek(offset, whence)
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._position
+
+
 class LocalStorage(BaseStorage, FileSystemStorage):
     """Keeps files in a directory, each saved whole or not at all, through a crash as well.
 
@@ -134,7 +178,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         return Path(self.path(key))
 
     def _open_found(self, key: str) -> io.FileIO:
-        return io.FileIO(self._found(key))
+        return StoredFile(self._found(key))
 
     def _stat(self, key: str) -> Entry:
         return _entry(self._found(key).stat())

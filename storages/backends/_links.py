@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
+
+from storages.local import StoredFile
 
 OPEN_ATTEMPTS = 10  # of a file that others put links in the place of
 
@@ -48,15 +49,15 @@ def linked(link: Path, content: Any, *, relative: bool) -> Path | None:
     return target if is_same else None
 
 
-def open_found(find: Callable[[], Path]) -> io.FileIO:
+def open_found(find: Callable[[], Path]) -> StoredFile:
     """Open the resolved path that ``find`` returns, anew where a part has become a link since."""
     for _ in range(OPEN_ATTEMPTS - 1):
         try:
-            return io.FileIO(find(), opener=_opened_without_links)
+            return StoredFile(find(), opener=_opened_without_links)
         except OSError as exc:
             if exc.errno not in _LINKED:
                 raise
-    return io.FileIO(find(), opener=_opened_without_links)
+    return StoredFile(find(), opener=_opened_without_links)
 
 
 def _opened_without_links(path: str | Path, flags: int) -> int:

@@ -8,7 +8,6 @@ from functools import partial
 from threading import Barrier, Event, Thread
 from typing import Any, Self
 
-import django
 from django.core.files.base import File
 from django.core.files.storage import Storage
 
@@ -37,8 +36,7 @@ class UniqueNameContract(ContractCase):
 
     @item(22)
     def test_taken_name_gets_a_suffix_before_its_whole_extension(self) -> None:
-        # Django 4.2 takes the last suffix of a name alone for its extension.
-        archive = ("file", ".tar.gz") if django.VERSION >= (5,) else ("file.tar", ".gz")
+        archive = ("file", ".tar.gz")
         for root, extension in (("directory/file", ".txt"), archive, ("file", "")):
             with self.subTest(root + extension):
                 first = self.save(root + extension, b"first", self.unique)

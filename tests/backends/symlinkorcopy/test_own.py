@@ -31,6 +31,11 @@ SECRET = b"secret"
 LIMIT = 20  # seconds after which opening a file is taken to hang
 
 
+def content_of(storage: SymlinkOrCopyStorage, name: str) -> bytes:
+    with storage.open(name) as file:
+        return file.read()
+
+
 def test_files_are_copied_where_there_are_no_links(exfat, allowed):
     storage = SymlinkOrCopyStorage(exfat.directory, symlink_within=[allowed])
     with (allowed / "file").open("rb") as file:
@@ -83,7 +88,7 @@ def save_content(storage: SymlinkOrCopyStorage, content: Any) -> Path:
 def test_file_in_a_directory_is_linked_to(storage, allowed):
     saved = save_file(storage, allowed / "file", "directory/saved.txt")
     assert saved.readlink() == allowed / "file"
-    assert storage.open("directory/saved.txt").read() == CONTENT
+    assert content_of(storage, "directory/saved.txt") == CONTENT
     assert storage.size("directory/saved.txt") == len(CONTENT)
     assert storage.url("directory/saved.txt") == "/files/directory/saved.txt"
     assert storage.listdir("directory") == ([], ["saved.txt"])
@@ -156,7 +161,7 @@ def test_relative_links_hold_when_both_ends_move_together(root, allowed):
     for each in (root, allowed):
         each.rename(moved / each.name)
     storage = SymlinkOrCopyStorage(moved / "root", symlink_within=[moved / "allowed"])
-    assert storage.open("one/two/saved").read() == CONTENT
+    assert content_of(storage, "one/two/saved") == CONTENT
 
 
 # What is copied
@@ -357,7 +362,7 @@ def test_kill_at_any_step_of_linking_leaves_no_half(storage, root, allowed):
         assert set(storage.listdir("")[1]) <= {"saved"}
         found.add(os.path.lexists(root / "saved"))
         if (root / "saved").is_symlink():
-            assert storage.open("saved").read() == CONTENT
+            assert content_of(storage, "saved") == CONTENT
         for left in root.iterdir():
             left.unlink()
     assert found == {True, False}
@@ -399,9 +404,9 @@ def test_links_within_the_storage_and_to_its_directories_are_followed(storage, r
     (root / "to allowed").symlink_to(allowed / "file")
     (root / "to link").symlink_to("to allowed")
     (root / "all").symlink_to(allowed)
-    assert storage.open("directory/to own").read() == b"own"
+    assert content_of(storage, "directory/to own") == b"own"
     for name in ("to allowed", "to link", "all/file"):
-        assert storage.open(name).read() == CONTENT
+        assert content_of(storage, name) == CONTENT
     assert storage.listdir("all") == ([], ["file"])
 
 
@@ -410,7 +415,7 @@ def test_location_may_itself_be_a_link(root, allowed):
     storage = SymlinkOrCopyStorage(root.parent / "way", symlink_within=[allowed], relative=True)
     assert save_file(storage, allowed / "file").readlink() == Path("../allowed/file")
     save_content(storage, ContentFile(b"own"))
-    assert storage.open("saved").read() == CONTENT
+    assert content_of(storage, "saved") == CONTENT
 
 
 def test_file_that_was_linked_to_and_became_a_link_elsewhere_is_refused(storage, allowed, outside):
@@ -427,7 +432,7 @@ def test_file_that_was_linked_to_and_became_a_pipe_is_not_waited_for(storage, al
 
     def job() -> None:
         signal.alarm(LIMIT)
-        assert storage.open("saved").read() == b""
+        assert content_of(storage, "saved") == b""
 
     assert in_child(job) == 0
 

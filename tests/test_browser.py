@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -85,7 +86,9 @@ def test_uploaded_picture_is_seen_in_the_style_from_the_bucket(
         widths = [int(str(image.get_property("naturalWidth"))) for image in images]
         return "An der Küste" in titles and all(widths)
 
-    WebDriverWait(browser, 30).until(shown)
+    # The answer to the form may replace the page between two questions.
+    passing = [StaleElementReferenceException]
+    WebDriverWait(browser, 30, ignored_exceptions=passing).until(shown)
     button = browser.find_element(By.TAG_NAME, "button")
     assert button.value_of_css_property("background-color") == "rgba(47, 111, 94, 1)"
     body = browser.find_element(By.TAG_NAME, "body")

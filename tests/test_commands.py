@@ -22,6 +22,8 @@ from django.test import override_settings
 from django.utils import timezone
 
 from storages.driver import Entry, Listed, Source
+from storages.jobs import Meter
+from storages.management.common import Watched
 from tests.memory import OBJECTS, MemoryStorage
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
@@ -316,6 +318,21 @@ def test_commands_show_no_progress_in_a_pipe(streams: Any, arguments: tuple[str,
     out, err = (stream() for stream in streams)
     run(*arguments, entries={"memory": memory()}, stdout=out, stderr=err)
     assert err.getvalue() == ""
+
+
+def test_progress_fits_into_one_line_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    err = Screen()
+    Watched(stdout=Screen(), stderr=err).show(Meter(1000, 5000))
+    assert err.getvalue() == "\r\033[K" + "0 of 1000 files, 0 "
+
+
+def test_progress_is_not_drawn_for_each_of_many_files() -> None:
+    err = Screen()
+    command, meter = Watched(stdout=Screen(), stderr=err), Meter()
+    for _ in range(1000):
+        command.show(meter)
+    assert 1 <= err.getvalue().count("\r") < 100
 
 
 # -- storages_list --------------------------------------------------------------------------------

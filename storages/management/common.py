@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import shutil
+import time
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +13,34 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from storages.aliases import entries
+from storages.jobs import Meter
 
 _CLEAR_LINE = "\r\033[K"
+REDRAW = 0.1  # seconds between two states of a job that a person sees
 
 
-class StorageCommand(BaseCommand):
+class Watched(BaseCommand):
+    """A command that shows progress if a person watches at a terminal."""
+
+    _drawn = 0.0
+
+    def progress(self, text: str = "") -> None:
+        """Show what is going on in place of what was shown; without a text, clear it."""
+        if self.stdout.isatty() and self.stderr.isatty():
+            # A line that the terminal breaks could not be cleared.
+            cut = text[: shutil.get_terminal_size().columns - 1]
+            self.stderr.write(_CLEAR_LINE + cut, style_func=str, ending="")
+            self.stderr.flush()
+
+    def show(self, meter: Meter) -> None:
+        """Show how far a job is, at most ten times a second."""
+        now = time.monotonic()
+        if now >= self._drawn + REDRAW:
+            self._drawn = now
+            self.progress(str(meter))
+
+
+class StorageCommand(Watched):
     """A command on the storages of ``STORAGES``, which also runs where checks find errors."""
 
     requires_system_checks: Any = []
@@ -31,12 +56,6 @@ class StorageCommand(BaseCommand):
     def storage(self, alias: str) -> Storage:
         """Return the storage of a known alias."""
         return storages[alias]
-
-    def progress(self, text: str = "") -> None:
-        """Show what is going on in place of what was shown; without a text, clear it."""
-        if self.stdout.isatty() and self.stderr.isatty():
-            self.stderr.write(_CLEAR_LINE + text, style_func=str, ending="")
-            self.stderr.flush()
 
 
 def explained(exc: Exception) -> str:

@@ -1,0 +1,137 @@
+"""Jobs: the same work on many items, in a bounded number of threads, and how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from itertools import islice
+from queue import SimpleQueue
+from typing import TypeVar
+
+AHEAD = 4  # items that wait for a thread to become free, so that none is idle
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def done(
+    work: Callable[[Item], Result], items: Iterable[Item], jobs: int
+) -> Iterator[tuple[Item, Result | Exception]]:
+    """Call ``work`` for each item in up to ``jobs`` threads; yield it with what came of it.
+
+    That is what ``work`` returned, or the exception that it raised, in the order in which the
+    calls end. Items are taken lazily, in the calling thread: at most ``jobs + AHEAD`` are taken
+    and not yet yielded. With one job there are no threads. Each call sees the caller's context
+    variables as they are when its item is taken.
+
+    Where the caller closes the iterator, taking an item fails or Ctrl-C is pressed, the items that
+    wait are dropped, and the calls that have begun end before control returns.
+    """
+    if jobs <= 1:
+        for item in items:
+            yield item, _tried(work, item)
+        return
+    left = iter(items)
+    ended: SimpleQueue[Future[tuple[Item, Result | Exception]]] = SimpleQueue()
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="storages-jobs")
+    try:
+        pending, room = 0, jobs + AHEAD
+        while True:
+            for item in islice(left, room):
+                future = pool.submit(copy_context().run, _with_item, work, item)
+                future.add_done_callback(ended.put)
+                pending += 1
+            if not pending:
+                return
+            yield ended.get().result()
+            pending, room = pending - 1, 1
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _with_item(work: Callable[[Item], Result], item: Item) -> tuple[Item, Result | Exception]:
+    return item, _tried(work, item)
+
+
+def _tried(work: Callable[[Item], Result], item: Item) -> Result | Exception:
+    try:
+        return work(item)
+    except Exception as exc:  # noqa: BLE001 - the caller gets it with its item
+        return exc
+
+
+class Meter:
+    """Counts what a job has done; as text it is a line for whoever watches.
+
+    ``files`` and ``size`` are what there is to do, None where nobody knows; they may be set at any
+    time. The remaining time is told once both are known.
+    """
+
+    def __init__(
+        self,
+        files: int | None = None,
+        size: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.files = files
+        self.size = size
+        self.done_files = 0
+        self.done_size = 0
+        self._clock = clock
+        self._begin = clock()
+
+    def add(self, size: int = 0, files: int = 1) -> None:
+        """Count files with so many bytes together as done."""
+        self.done_files += files
+        self.done_size += size
+
+    def __str__(self) -> str:
+        seconds = self._clock() - self._begin
+        noun = "file" if (self.files or self.done_files) == 1 else "files"
+        parts = [
+            f"{_of(str(self.done_files), self.files and str(self.files))} {noun}",
+            _of(shown_size(self.done_size), self.size and shown_size(self.size)),
+        ]
+        if seconds > 0:
+            parts.append(f"{shown_size(self.done_size / seconds)}/s")
+        if (left := self._left(seconds)) is not None:
+            parts.append(f"{shown_duration(left)} left")
+        return ", ".join(parts)
+
+    def _left(self, seconds: float) -> float | None:
+        """Return the remaining seconds; each file costs something, and so does each byte."""
+        if not self.files or self.size is None:
+            return None
+        part = self.done_files / self.files
+        if self.size:
+            part = (part + self.done_size / self.size) / 2
+        return seconds * (1 - part) / part if 0 < part <= 1 else None
+
+
+def _of(number: str, total: str | int | None) -> str:
+    return f"{number} of {total}" if total else number
+
+
+def shown_size(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    if size < 1024:
+        return f"{size:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"
+
+
+def shown_duration(seconds: float) -> str:
+    """Return a time span as people read it: ``9 s``, ``3:05 min``, ``2:10 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02} h"

@@ -19,7 +19,7 @@ author = "The django-storages contributors"
 copyright = f"2026, {author}"  # noqa: A001
 release = version = storages.__version__
 
-extensions = ["option_table", "sphinx.ext.autodoc"]
+extensions = ["contract_matrix", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"{project} {release}"

@@ -6,11 +6,14 @@ import ast
 import builtins
 import doctest
 import json
+import pkgutil
 import re
 import shlex
+import sys
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,17 @@ from django.core.management import get_commands
 from django.test import override_settings
 from django.test.utils import isolate_apps
 
+from storages import backends
 from storages.aliases import OLD_SETTINGS
+from storages.configured import Configured, options_of
+from storages.options import Option
 from storages.testing import StorageContract
 from tests.blocks import ROOT, Block, blocks, without_language
 
 DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS / "_ext"))
+from option_lists import rewritten  # noqa: E402 - found by the line above
+
 HEADINGS = ["Install", "Configure", "Options", "Behaviour", "Limits", "Errors", "Notes"]
 #: Pages that are no backend's.
 OTHERS = {"common"}
@@ -35,6 +44,11 @@ BLOCKS = list(blocks())
 SHOWN = {"text", "nginx", "apache"}
 #: How many blocks may say that they are not run. A new one is a decision, so it is counted.
 NOT_RUN = 2
+#: The page on upgrading names settings of other versions, and tells what became of each.
+PAGES_WITH_SETTINGS = [
+    ROOT / "README.rst",
+    *(page for page in DOCS.rglob("*.rst") if page.stem not in {"upgrading", "ecosystem"}),
+]
 #: What Django's own settings module has before any block of ours.
 PRELUDE = {"BASE_DIR": Path("/srv/site")}
 #: The message that the documented use of an old setting must have.
@@ -180,3 +194,96 @@ def test_commands_in_the_documentation_exist(block: Block) -> None:
         if any(word.endswith("tox") for word in words) and "-e" in words:
             name = words[words.index("-e") + 1]
             assert f"[testenv:{name}]" in environments
+
+
+# -- options and settings -------------------------------------------------------------------------
+
+#: How the names of our backends' settings begin.
+PREFIXES = (
+    "AWS",
+    "AZURE",
+    "COUCHDB",
+    "DATABASE",
+    "DB_FILES",
+    "DEFAULT_LIBCLOUD",
+    "DROPBOX",
+    "FTP",
+    "GZIP",
+    "LIBCLOUD",
+    "MOGILEFS",
+    "SERVE_WITH",
+    "SFTP",
+)
+#: Names that begin so and are no settings: variables of programs of others, and of Django.
+OTHERS_NAMES = {
+    "AWS_CA_BUNDLE",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "DATABASES",
+    "DATABASE_URL",
+    "LIBCLOUD_DEBUG",
+    "AZURE_BLOBS",
+}
+
+
+def declared() -> dict[str, list[Option]]:
+    """Return the options of each backend's classes, by module."""
+    found: dict[str, list[Option]] = {}
+    for info in pkgutil.iter_modules(backends.__path__):
+        if not info.name.startswith("_"):
+            module = import_module(f"{backends.__name__}.{info.name}")
+            found[info.name] = [
+                option
+                for cls in vars(module).values()
+                if isinstance(cls, type) and issubclass(cls, Configured)
+                if re.match(r"storages\.backends\.[a-z]", cls.__module__)
+                for option in options_of(cls).values()
+            ]
+    return found
+
+
+def text_of(pages: Iterable[Path]) -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
+
+
+def settings_read() -> set[str]:
+    """Return the settings that the package reads: by options, and by name in its source."""
+    read = {name for each in declared().values() for option in each for name in option.settings}
+    for path in (ROOT / "storages").rglob("*.py"):
+        read |= set(re.findall(r"\bsettings\.([A-Z][A-Z_]+)\b", path.read_text(encoding="utf-8")))
+    return read
+
+
+def test_pages_list_the_options_that_the_code_declares() -> None:
+    stale = [
+        str(page) for page in DOCS.rglob("*.rst") if rewritten(text_of([page])) != text_of([page])
+    ]
+    assert stale == [], "Run python docs/_ext/option_lists.py."
+
+
+@pytest.mark.parametrize("module", sorted(declared()))
+def test_each_option_and_setting_of_a_backend_has_an_anchor_on_its_page(module: str) -> None:
+    page = {"sftpstorage": "sftp", "s3": "s3boto3", "s3boto": "s3boto3"}.get(module, module)
+    text = text_of([DOCS / f"backends/{page}.rst"])
+    anchors = set(re.findall(r"_`([\w.]+)`", text))
+    for option in declared()[module]:
+        assert option.name in anchors
+        assert {name for name in option.settings if name.lower() not in anchors} <= anchors
+
+
+def test_every_setting_that_the_code_reads_is_documented() -> None:
+    text = text_of(DOCS.rglob("*.rst"))
+    assert sorted(name for name in settings_read() if f"`{name}`" not in text) == []
+
+
+def test_every_setting_in_the_documentation_is_read_by_the_code() -> None:
+    options = [option for each in declared().values() for option in each]
+    known = settings_read() | {name.partition(".")[0] for name in settings_read()} | OTHERS_NAMES
+    known |= {name for option in options for name in option.env}
+    text = re.sub(r'os\.environ\["\w+"\]', "", text_of(PAGES_WITH_SETTINGS))
+    named = set(
+        re.findall(rf"(?<![\w.])((?:{'|'.join(PREFIXES)})_?[A-Z0-9_]*[A-Z0-9])(?![\w*])", text)
+    )
+    words = set(PREFIXES) | {f"{each}S" for each in PREFIXES}
+    assert sorted(named - known - words) == []

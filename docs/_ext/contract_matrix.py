@@ -1,32 +1,20 @@
-"""Two directives whose tables come from the project itself, so that they cannot go stale.
-
-``storage-options`` shows the options a storage class declares, ``contract-matrix`` what the last
-recorded test run found.
-"""
+"""A directive, ``contract-matrix``, that shows what the last recorded test run found."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.utils.module_loading import import_string
 from sphinx.util.docutils import SphinxDirective
 
-from storages.base import BaseStorage
-from storages.configured import options_of
-from storages.options import UNSET
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from docutils.nodes import Node
     from sphinx.application import Sphinx
     from sphinx.util.typing import ExtensionMetadata
-
-    from storages.options import Option
 
 # First item of each theme of the contract; a theme ends where the next begins.
 THEMES = {
@@ -50,48 +38,6 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]], widths: str = "a
         marks = ["   * - ", *["     - "] * len(THEMES)]
         lines += [f"{mark}{cell}" for mark, cell in zip(marks, row, strict=False)]
     return [*lines, ""]
-
-
-def option_rows(options: Mapping[str, Option]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the cells of each option, common ones last; its other names stand in its own row."""
-    aliases = defaultdict(list)
-    for option in options.values():
-        if option.alias_of:
-            aliases[option.alias_of].append(option.name)
-    for option in sorted(options.values(), key=lambda each: each.owner is BaseStorage):
-        if not option.alias_of:
-            also = "".join(f", ``{alias}``" for alias in aliases[option.name])
-            # A bar begins a substitution in reST, so the type is shown as a literal.
-            kind = f"``{option.type_text}``" + (", secret" if option.secret else "")
-            name = f"``{option.name}``{also} ({kind})"
-            yield name, places(option), default(option), " ".join(option.doc.split())
-
-
-def places(option: Option) -> str:
-    """Return the settings and environment variables in the order they are read."""
-    names = [f"``{name}``" for name in option.settings]
-    return ", ".join([*names, *(f"``{name}`` (environment)" for name in option.env)]) or "none"
-
-
-def default(option: Option) -> str:
-    """Return what holds where nothing is set: a class's own value before the option's."""
-    if option.override is UNSET and option.required:
-        return "required"
-    value = option.default if option.override is UNSET else option.override
-    value = dict(value) if isinstance(value, MappingProxyType) else value
-    return "computed" if callable(value) or isinstance(value, property) else f"``{value!r}``"
-
-
-class StorageOptions(SphinxDirective):
-    """``.. storage-options:: storages.backends.ftp.FTPStorage``: the table of its options."""
-
-    required_arguments = 1
-
-    def run(self) -> list[Node]:
-        """Return the table."""
-        rows = option_rows(options_of(import_string(self.arguments[0])))
-        header = ("Option", "Settings", "Default", "Meaning")
-        return self.parse_text_to_nodes("\n".join(table(header, rows, "25 25 15 35")))
 
 
 class Result(NamedTuple):
@@ -171,6 +117,5 @@ class ContractMatrix(SphinxDirective):
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Register the directives."""
-    app.add_directive("storage-options", StorageOptions)
     app.add_directive("contract-matrix", ContractMatrix)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, ClassVar, Protocol
 
-from .utils import is_nameable
+from .utils import RefusedName, is_nameable
 
 MOST_LEVELS = 200  # directories inside one another; a walk that finds more goes round in circles
+_ABSENT = {errno.ENOENT, errno.ENOTDIR}  # how an error says that there is no such file
 
 
 class Stream(Protocol):
@@ -63,6 +64,9 @@ class Entry:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Names and values that the user stored with the file.
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: A digest of the stored bytes, such as ``"md5:9a03…"``; see `storages.digests`. A listing may
+    #: tell one that is none, where only `Driver._stat` learns how the service encrypts the file.
+    digest: str | None = None
 
 
 #: A base name, or a name below a key, with what the listing tells of it. None means that the
@@ -224,6 +228,27 @@ class Driver:
         begins alike, nothing below the key. Raises OSError with ENOTEMPTY for a directory in use.
         """
         raise NotImplementedError
+
+    def _remove_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Exception | None]]:
+        """Remove the files at keys; yield each key with None, or with the error that kept it.
+
+        A file that is not there is no error. The order is the service's. Errors are those of
+        `_remove`; one that concerns all of the keys is raised. A service that removes many files in
+        one request overrides this.
+        """
+        for key in keys:
+            yield key, self._removed(key)
+
+    def _removed(self, key: str) -> Exception | None:
+        """Remove a file; return None if it is gone, else the error."""
+        known: tuple[type[Exception], ...] = (OSError, *self.sdk_errors)
+        try:
+            self._remove(key)
+        except RefusedName as exc:
+            return exc
+        except known as exc:
+            return None if self._explain(exc)[0] in _ABSENT else exc
+        return None
 
     def _list(self, key: str) -> Iterable[Listed]:
         """Yield what lies directly in the directory at a key, as base names; ``""`` is the root.

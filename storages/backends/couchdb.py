@@ -22,7 +22,7 @@ except ImportError as exc:
 
 from ._couchdb.downloads import Verified
 from ._couchdb.errors import explain, is_missing
-from ._couchdb.messages import Document, Stored, entry_of, id_of, key_of
+from ._couchdb.messages import Document, entry_of, id_of, key_of
 from ._couchdb.options import CouchDBOptions
 from ._couchdb.session import UNSETTLED, Client
 from ._couchdb.uploads import ATTACHMENT, Upload
@@ -91,7 +91,7 @@ class CouchDBStorage(CouchDBOptions):
             self._stat(key)
             raise OSError(errno.ESTALE, "The file was replaced while it was read") from exc
         body = ranged_body(answer, start, entry.size, patience=self.timeout)
-        if headers or not isinstance(entry, Stored) or not entry.digest:
+        if headers or not entry.digest:
             return body
         return Verified(body, entry.size, entry.digest)
 
@@ -180,7 +180,7 @@ class CouchDBStorage(CouchDBOptions):
         rows: list[dict[str, Any]] = answer["rows"]
         return rows
 
-    def _below(self, prefix: str, *, deep: bool) -> Iterator[tuple[str, Stored]]:
+    def _below(self, prefix: str, *, deep: bool) -> Iterator[tuple[str, Entry]]:
         """Yield the files below a prefix; unless ``deep``, some of each directory are enough."""
         start = last = ""
         while True:
@@ -199,7 +199,7 @@ class CouchDBStorage(CouchDBOptions):
 
 def _replaceable(
     found: Document | None, *, overwrite: bool, expected: Entry | None
-) -> Stored | None:
+) -> Entry | None:
     """Return the file that a save replaces, None for none; raises where it may not."""
     entry = entry_of(found)
     if expected is not None and (entry is None or entry.etag != expected.etag):

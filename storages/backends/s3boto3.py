@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
 from storages.base import Name
 from storages.driver import Entry, Stream
 from storages.files import READ_AHEAD, RemoteFile
@@ -21,6 +25,24 @@ from ._s3.listings import DIRECTORY
 from ._s3.urls import S3Urls
 
 S3Boto3StorageFile = RemoteFile
+
+MOST_REMOVED = 1000  # files of one request (S3 API reference, "DeleteObjects")
+#: What XML 1.0 has no way to write, and spaces that servers strip; names hold no controls.
+_UNSAYABLE = re.compile(r"[\ufffe\uffff]|^\s|\s$")
+#: What services say that do not know the request, or not in the way boto3 sends it.
+_NO_BULK = frozenset(
+    {
+        "400",
+        "405",
+        "501",
+        "InvalidArgument",
+        "InvalidRequest",
+        "MalformedXML",
+        "MethodNotAllowed",
+        "MissingContentMD5",
+        "NotImplemented",
+    }
+)
 
 
 class S3Boto3Storage(CalledByCompanions, S3Urls):
@@ -89,6 +111,31 @@ class S3Boto3Storage(CalledByCompanions, S3Urls):
     def _remove(self, key: str) -> None:
         self._call("delete_object", Key=key)
         self._forget(key)
+
+    def _remove_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Exception | None]]:
+        left = iter(keys)
+        while batch := [*islice(left, MOST_REMOVED)]:
+            kept = self._remove_together([key for key in batch if not _UNSAYABLE.search(key)])
+            alone = [key for key in batch if key in kept or _UNSAYABLE.search(key)]
+            yield from ((key, None) for key in batch if key not in alone)
+            # What is left has a reason, or succeeds by itself.
+            yield from super()._remove_many(alone)
+
+    def _remove_together(self, keys: list[str]) -> set[str]:
+        """Remove files by one request; return the keys that it did not remove."""
+        if not keys:
+            return set()
+        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        try:
+            answer = self._call("delete_objects", Delete=wanted)
+        except ClientError as exc:
+            if code_of(exc) not in _NO_BULK:
+                raise
+            return set(keys)
+        finally:
+            for key in keys:
+                self._forget(key)
+        return {each["Key"] for each in answer.get("Errors", ())}
 
 
 class S3StaticStorage(S3Boto3Storage):

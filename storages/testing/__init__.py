@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bulk import BulkContract
 from .case import ContractCase, Impossible, NotTried, RawStore, item
 from .configuration import ConfigurationContract
 from .copies import CopyContract
@@ -9,7 +10,6 @@ from .fields import FieldContract
 from .handles import HandleContract
 from .integrity import IntegrityContract
 from .lifecycle import LifeCycleContract
-from .listing import ListingContract
 from .lookups import LookupContract
 from .names import NameContract
 from .opening import OpenContract
@@ -34,7 +34,7 @@ class StorageContract(
     FieldContract,
     NameContract,
     LookupContract,
-    ListingContract,
+    BulkContract,
     UrlContract,
     CopyContract,
     ConfigurationContract,

@@ -9,6 +9,7 @@ from typing import Any
 
 from azure.storage.blob import BlobPrefix, BlobProperties
 
+from storages.digests import of_md5
 from storages.driver import Entry, Listed
 
 METADATA = "x-ms-meta-"
@@ -36,6 +37,7 @@ def entry_of(found: BlobProperties) -> Entry:
         # In listings it comes without the quotes that headers have.
         etag=f'"{found.etag.strip(QUOTE)}"' if found.etag else None,
         headers={name: value for name, value in headers.items() if value},
+        digest=f"md5:{bytes(settings.content_md5).hex()}" if settings.content_md5 else None,
     )
 
 
@@ -54,6 +56,7 @@ def entry_from(headers: Mapping[str, str], size: int) -> Entry:
         content_type=found.get("content-type"),
         etag=found.get("etag"),
         headers={name: found[name] for name in kept if name in found},
+        digest=of_md5(found.get("x-ms-blob-content-md5")),
     )
 
 

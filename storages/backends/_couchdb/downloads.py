@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from base64 import b64encode
 from hashlib import md5
 
 from storages.driver import Stream
@@ -23,7 +22,7 @@ class Verified:
         data = self._stream.read(size)
         self._found.update(data)
         self._left -= len(data)
-        if not self._left and self._digest != f"md5-{b64encode(self._found.digest()).decode()}":
+        if not self._left and self._digest != f"md5:{self._found.hexdigest()}":
             raise OSError(errno.EIO, "The content is not what was saved: its MD5 differs")
         return data
 

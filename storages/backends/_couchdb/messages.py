@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from storages.digests import of_md5
 from storages.driver import Entry
 
 from .uploads import ATTACHMENT
 
 Document = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored(Entry):
-    """An entry with the MD5 of the content as CouchDB writes it, empty where it is not known."""
-
-    digest: str = ""
 
 
 def id_of(key: str) -> str:
@@ -37,7 +30,7 @@ def key_of(document_id: str) -> str:
     return document_id.removeprefix("/") if document_id.startswith("/_") else document_id
 
 
-def entry_of(document: Document | None) -> Stored | None:
+def entry_of(document: Document | None) -> Entry | None:
     """Return what a document tells of its file; None if it is no file's."""
     stub = (document or {}).get("_attachments", {}).get(ATTACHMENT)
     if document is None or stub is None:
@@ -45,7 +38,7 @@ def entry_of(document: Document | None) -> Stored | None:
     # CouchDB computes the MD5 of what it compressed, not of the content.
     own = "" if "encoding" in stub else stub.get("digest", "")
     content_type = document.get("content_type")
-    return Stored(
+    return Entry(
         stub["length"],
         modified=_moment(document.get("modified")),
         created=_moment(document.get("created")),
@@ -53,8 +46,14 @@ def entry_of(document: Document | None) -> Stored | None:
         etag=document["_rev"],
         headers=_texts(document.get("headers")),
         metadata=_texts(document.get("metadata")),
-        digest=str(document.get("digest", own)),
+        digest=_digest(str(document.get("digest", own))),
     )
+
+
+def _digest(text: str) -> str | None:
+    """Return the digest that CouchDB writes as ``md5-`` and Base64; None if it is no such."""
+    kind, _, value = text.partition("-")
+    return of_md5(value) if kind == "md5" else None
 
 
 def _moment(text: object) -> datetime | None:

@@ -41,6 +41,7 @@ def entry_of(metadata: Any) -> DropboxEntry:
         modified=metadata.server_modified.replace(tzinfo=UTC),
         etag=metadata.rev,
         content_hash=metadata.content_hash,
+        digest=f"dropbox:{metadata.content_hash}" if metadata.content_hash else None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
+from storages.digests import of_md5
 from storages.driver import Entry, Listed, Source
 from storages.utils import RefusedName, shown
 
@@ -53,6 +54,11 @@ class AzureObjects(Objects):
         if any(part.endswith(".") for part in parts):
             raise RefusedName(f"Azure would drop the dot at the end of a part of {shown(key)}.")
 
+    def _digest(self, headers: Mapping[str, str]) -> str | None:
+        # In an answer to a request for a range, the other header is of the range.
+        whole = "" if "content-range" in headers else headers.get("content-md5")
+        return of_md5(headers.get("x-ms-blob-content-md5") or whole)
+
     def _page(
         self, prefix: str, delimiter: str, marker: str, limit: int | None
     ) -> tuple[list[Listed], str]:
@@ -82,6 +88,7 @@ class AzureObjects(Objects):
                 moment(text_of(each, "Properties/Last-Modified")),
                 moment(text_of(each, "Properties/Creation-Time")),
                 etag=text_of(each, "Properties/Etag").strip('"') or None,
+                digest=of_md5(text_of(each, "Properties/Content-MD5")),
             )
             found.append((name, entry))
         return found, text_of(root, "NextMarker")

@@ -142,6 +142,10 @@ class Objects(Driver):
         """Send the content; return the answer to what gives it its name, None if that is done."""
         raise NotImplementedError
 
+    def _digest(self, headers: Mapping[str, str]) -> str | None:
+        """Return the digest of a file that the headers of an answer tell, by lower-case name."""
+        raise NotImplementedError
+
     # -- steps ------------------------------------------------------------------------------------
 
     def _get(
@@ -216,12 +220,8 @@ class Objects(Driver):
 
     def _entry(self, answer: Answer, size: int) -> Entry:
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        start = len(self.metadata_prefix)
-        metadata = {
-            name[start:]: value
-            for name, value in headers.items()
-            if name.startswith(self.metadata_prefix) and name[start:] != TOKEN
-        }
+        metadata = answer.below(self.metadata_prefix)
+        metadata.pop(TOKEN, None)
         encodings = {each.strip() for each in headers.get("content-encoding", "").split(",")}
         return Entry(
             size,
@@ -233,6 +233,7 @@ class Objects(Driver):
             is_directory=metadata.get("hdi_isfolder") == "true",
             headers={name: headers[name] for name in DESCRIBING if name in headers},
             metadata=metadata,
+            digest=self._digest(headers),
         )
 
     def _refused(self, answer: Answer, what: str) -> OSError:

@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 from libcloud.storage.base import Container
 from libcloud.storage.drivers.s3 import CHUNK_SIZE, BaseS3StorageDriver
 
+from storages.digests import of_etag
 from storages.driver import Entry, Listed, Source
 
 from .messages import moment, text_of
@@ -18,6 +19,10 @@ from .session import Answer, Session
 
 MOST_IN_ONE = 5 * 1024**3  # bytes that S3 takes in one request
 MOST_PARTS = 10_000
+#: Headers of files that were encrypted with keys of the customer.
+_OTHER_KEYS = frozenset(
+    {"x-amz-server-side-encryption-customer-algorithm", "x-goog-encryption-kms-key-name"}
+)
 
 
 class S3Objects(Objects):
@@ -32,6 +37,11 @@ class S3Objects(Objects):
         if vendor == "x-goog":
             # Google's own condition: its interface takes S3's only for reading.
             self.create_only = {"x-goog-if-generation-match": "0"}
+
+    def _digest(self, headers: Mapping[str, str]) -> str | None:
+        # What is encrypted with other keys than the service's own has an ETag of another kind.
+        is_opaque = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
+        return None if is_opaque or _OTHER_KEYS & headers.keys() else of_etag(headers.get("etag"))
 
     def _page(
         self, prefix: str, delimiter: str, marker: str, limit: int | None
@@ -51,10 +61,12 @@ class S3Objects(Objects):
             (decode(text_of(each, "Prefix")), DIRECTORY) for each in root.iter("CommonPrefixes")
         ]
         for each in root.iter("Contents"):
+            etag = text_of(each, "ETag").strip('"') or None
             entry = Entry(
                 int(text_of(each, "Size")),
                 moment(text_of(each, "LastModified")),
-                etag=text_of(each, "ETag").strip('"') or None,
+                etag=etag,
+                digest=of_etag(etag),
             )
             found.append((decode(text_of(each, "Key")), entry))
         more = text_of(root, "IsTruncated") == "true"

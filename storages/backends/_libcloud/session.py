@@ -33,6 +33,12 @@ class Answer(NamedTuple):
         """The headers, whatever case they are asked for in."""
         return self.response.headers
 
+    def below(self, prefix: str) -> dict[str, str]:
+        """Return the headers that begin with a prefix, by the rest of their lower-case names."""
+        start = len(prefix)
+        named = ((name.lower(), value) for name, value in self.headers.items())
+        return {name[start:]: value for name, value in named if name.startswith(prefix)}
+
 
 class Session:
     """Sends requests, each through a driver that no other thread uses meanwhile."""

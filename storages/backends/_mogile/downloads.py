@@ -37,7 +37,8 @@ def described(info: Values, urls: list[str] | None = None) -> Copies:
     """Return the entry of what ``file_info`` tells."""
     kind, _, digest = info.get("checksum", "").partition(":")
     md5 = digest if kind == "MD5" else ""
-    return Copies(int(info["length"]), etag=info["fid"], urls=urls or [], md5=md5)
+    told = f"md5:{md5.lower()}" if md5 else None
+    return Copies(int(info["length"]), etag=info["fid"], digest=told, urls=urls or [], md5=md5)
 
 
 def locate(cluster: Cluster, key: str) -> Copies:

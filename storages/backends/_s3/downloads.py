@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import IncompleteReadError
 
 from storages.contents import COPY_SIZE
+from storages.digests import of_etag
 from storages.driver import Entry
 
+from .listings import EXPRESS
 from .uploads import TAG_COUNT, TOKEN
 
 #: Headers that describe a file, by boto3's name in an answer.
@@ -86,4 +89,15 @@ def described(answer: dict[str, Any], size: int) -> Entry:
         encoding="gzip" if is_gzip else None,
         headers=headers,
         metadata={n: each for n, each in answer.get("Metadata", {}).items() if n != TOKEN},
+        digest=None if _is_opaque(answer) else of_etag(answer.get("ETag")),
     )
+
+
+def _is_opaque(answer: Mapping[str, Any]) -> bool:
+    """Return True if the ETag is none of the content's (S3 API reference, "Object").
+
+    So it is of files that were encrypted with keys of KMS or of the customer.
+    """
+    if answer.get("StorageClass") == EXPRESS or "SSECustomerAlgorithm" in answer:
+        return True
+    return bool(answer.get("ServerSideEncryption", "AES256") != "AES256")

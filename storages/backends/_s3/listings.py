@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from botocore.exceptions import ClientError
 
+from storages.digests import of_etag
 from storages.driver import Entry, Listed
 
 from .connector import S3Connector
@@ -18,6 +19,8 @@ from .errors import is_denied
 #: Names that begin as the one that is looked for, and sort before what lies in a directory of it.
 SIBLINGS = 20
 
+#: The storage class of directory buckets, whose ETags are none of the content's.
+EXPRESS = "EXPRESS_ONEZONE"
 DIRECTORY = Entry(0, is_directory=True)
 
 
@@ -124,7 +127,9 @@ class S3Listings(S3Connector):
 def contents(page: dict[str, Any], prefix: str) -> Iterator[Listed]:
     """Yield the files of a page of a listing, by their names below a prefix."""
     for each in page.get("Contents", ()):
-        entry = Entry(each["Size"], each.get("LastModified"), etag=each.get("ETag"))
+        etag = each.get("ETag")
+        digest = None if each.get("StorageClass") == EXPRESS else of_etag(etag)
+        entry = Entry(each["Size"], each.get("LastModified"), etag=etag, digest=digest)
         # An empty object that stands for a directory.
         if not each["Key"].endswith("/"):
             yield each["Key"][len(prefix) :], entry

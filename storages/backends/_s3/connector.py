@@ -22,6 +22,7 @@ from storages.utils import frozen
 
 from .errors import code_of
 from .options import READ_PARAMETERS, S3Options
+from .signing import UrlSigner
 
 POOL_CONNECTIONS = 50  # of one client; urllib3 throws away what is over it
 
@@ -67,6 +68,7 @@ class Connection:
 
     resource: Any
     config: Config
+    signer: UrlSigner
     #: Under "exclusive" whether the service refuses to replace a file if it is told not to.
     shown: dict[str, bool] = field(default_factory=dict)
 
@@ -142,7 +144,7 @@ class S3Connector(S3Options):
                 f"{type(self).__name__}: boto3 refuses 'endpoint_url' (AWS_S3_ENDPOINT_URL) or "
                 "another option of the connection."
             ) from exc
-        return Connection(found, config)
+        return Connection(found, config, UrlSigner(found.meta.client))
 
     def _session(self, variables: Hashable) -> boto3.session.Session:
         """Return boto3's session for the profile, another where the environment has changed."""

@@ -61,6 +61,11 @@ def check_expire(seconds: int) -> None:
         raise ValueError(f"must be from 1 to {MAX_EXPIRE} seconds.")
 
 
+def _check_round(seconds: int) -> None:
+    if not 0 <= seconds < MAX_EXPIRE:
+        raise ValueError(f"must be from 0 to {MAX_EXPIRE - 1} seconds.")
+
+
 def _check_part_size(size: int) -> None:
     if size < MIN_PART:
         raise ValueError(f"must be at least {MIN_PART} bytes, S3's smallest part.")
@@ -194,6 +199,12 @@ class S3Options(BaseStorage):
         default=True,
         doc="False: saves find a free name, safely also where several processes save.",
     )
+    querystring_round: int = option(
+        "AWS_QUERYSTRING_ROUND",
+        default=0,
+        check=_check_round,
+        doc="Seconds within which a signed URL stays the same, for browsers to cache; 0 is off.",
+    )
     location: str = option(
         "AWS_LOCATION", default="", doc="Prefix of every key, with or without slashes at its ends."
     )
@@ -307,6 +318,11 @@ class S3Options(BaseStorage):
             yield (
                 "'session_profile' (AWS_S3_SESSION_PROFILE) replaces 'access_key' "
                 "(AWS_ACCESS_KEY_ID) and 'secret_key': set one or the other."
+            )
+        if self.querystring_expire + self.querystring_round > MAX_EXPIRE:
+            yield (
+                "'querystring_expire' (AWS_QUERYSTRING_EXPIRE) and 'querystring_round' "
+                f"(AWS_QUERYSTRING_ROUND) may be {MAX_EXPIRE} seconds together: lower one."
             )
         if bool(self.cloudfront_key_id) != bool(self.cloudfront_key):
             yield (

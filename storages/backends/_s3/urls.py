@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -11,18 +13,34 @@ from botocore.exceptions import NoCredentialsError, ParamValidationError
 from botocore.signers import CloudFrontSigner
 from django.core.exceptions import ImproperlyConfigured
 
-from storages.base import Name
+from storages.base import BaseStorage, Name
 from storages.clients import SharedClients
 from storages.options import derived
 from storages.utils import public_url, sdk_missing
 
 from .connector import S3Connector
+from .errors import ERRORS
 from .options import MAX_EXPIRE, query_name
+from .signing import UrlRequest, UrlSigner, rounded
 
 #: Which request a URL is for, by its method.
 OPERATIONS = {"PUT": "put_object", "DELETE": "delete_object", "HEAD": "head_object"}
 
 _signers: SharedClients[CloudFrontSigner] = SharedClients()
+
+
+@dataclass(frozen=True, slots=True)
+class UrlPlan:
+    """What the options say of every URL: one of three kinds, or none where ``base_url`` is set."""
+
+    seconds: int
+    rounding: int
+    #: What stands before a name in its key; None where a subclass says how keys are made.
+    prefix: str | None
+    domain: str = ""
+    cloudfront: CloudFrontSigner | None = None
+    signer: UrlSigner | None = None
+    bucket: str = ""
 
 
 class S3Urls(S3Connector):
@@ -41,56 +59,71 @@ class S3Urls(S3Connector):
         for ``http_method="PUT"`` those of an upload. Raises ValueError for what S3 would refuse.
         """
         name = self._url_name(name)
-        seconds = _whole_seconds(self.querystring_expire if expire is None else expire)
-        if self.custom_domain:
-            return self._domain_url(name, parameters or {}, seconds)
-        if self._public_base is not None:
-            return super().url(name)
-        if seconds > MAX_EXPIRE:
-            raise ValueError(f"expire must be from 1 to {MAX_EXPIRE} seconds.")
-        with self._errors(name):
-            return self._s3_url(self._url_key(name), parameters or {}, seconds, http_method)
-
-    def _s3_url(
-        self, key: str, parameters: dict[str, Any], seconds: int, method: str | None
-    ) -> str:
-        arguments: dict[str, Any] = {
-            "ClientMethod": OPERATIONS.get((method or "").upper(), "get_object"),
-            # The root of a bucket has no key: its URL is what is left of another's.
-            "Params": {"Bucket": self.bucket_name, "Key": key or "-", **parameters},
-            "ExpiresIn": seconds,
-            "HttpMethod": method,
-        }
         try:
-            url: str = self._url_client.generate_presigned_url(**arguments)
+            plan = self._url_plan
+            seconds = plan.seconds if expire is None else _whole_seconds(expire)
+            if plan.domain:
+                return self._domain_url(plan, name, parameters or {}, seconds)
+            if plan.signer is None:
+                return super().url(name)
+            if seconds > (longest := MAX_EXPIRE - plan.rounding):
+                raise ValueError(f"expire must be from 1 to {longest} seconds.")
+            key = self._url_key(plan, name)
+            operation = OPERATIONS.get((http_method or "").upper(), "get_object")
+            # The root of a bucket has no key: its URL is what is left of another's.
+            request = UrlRequest(
+                plan.bucket, key or "-", operation, parameters or {}, seconds, http_method
+            )
+            url = self._s3_url(plan.signer, request, plan.rounding)
+        except (OSError, *ERRORS) as exc:
+            raise self._error(exc, name) from exc
+        return url if key else url.partition("?")[0][:-1]
+
+    @derived
+    def _url_plan(self) -> UrlPlan:
+        seconds, rounding = self.querystring_expire, self.querystring_round
+        is_usual = type(self).key is BaseStorage.key
+        prefix = (self._prefix and self._prefix + "/") if is_usual else None
+        if self.custom_domain:
+            protocol = self.url_protocol if self.secure_urls else "http:"
+            domain = f"{protocol}//{self.custom_domain}"
+            signer = self._signer() if self.querystring_auth else None
+            return UrlPlan(seconds, rounding, prefix, domain=domain, cloudfront=signer)
+        if self._public_base is not None:
+            return UrlPlan(seconds, rounding, prefix)
+        endpoint_url = self.public_endpoint_url or self.endpoint_url
+        found = self._connect(endpoint_url, signed=self.querystring_auth)
+        return UrlPlan(seconds, rounding, prefix, signer=found.signer, bucket=self.bucket_name)
+
+    def _s3_url(self, signer: UrlSigner, request: UrlRequest, rounding: int) -> str:
+        try:
+            return signer.url(request, rounding)
         except ParamValidationError as exc:
             raise ValueError(f"boto3 refuses the parameters of a URL: {exc}") from exc
         except NoCredentialsError:
             self._forget_client()
-            S3Urls._url_client.__delete__(self)
-            url = self._url_client.generate_presigned_url(**arguments)
-        return url if key else url.partition("?")[0][:-1]
+            S3Urls._url_plan.__delete__(self)
+            again = self._url_plan.signer or signer
+            return again.url(request, rounding)
 
-    @derived
-    def _url_client(self) -> Any:
-        endpoint_url = self.public_endpoint_url or self.endpoint_url
-        found = self._connect(endpoint_url, signed=self.querystring_auth)
-        return found.resource.meta.client
-
-    def _url_key(self, name: str) -> str:
-        key = self.key(name, root=True)
+    def _url_key(self, plan: UrlPlan, name: str) -> str:
+        if not name or plan.prefix is None:
+            key = self.key(name, root=True)
+        else:
+            key = plan.prefix + name.rstrip("/")
         return key + "/" if key and (not name or name.endswith("/")) else key
 
-    def _domain_url(self, name: str, parameters: dict[str, Any], seconds: int) -> str:
-        protocol = self.url_protocol if self.secure_urls else "http:"
-        url = public_url(f"{protocol}//{self.custom_domain}", self._url_key(name))
+    def _domain_url(
+        self, plan: UrlPlan, name: str, parameters: dict[str, Any], seconds: int
+    ) -> str:
+        url = public_url(plan.domain, self._url_key(plan, name))
         if parameters:
             url += "?" + urlencode({query_name(each): parameters[each] for each in parameters})
-        signer = self._signer() if self.querystring_auth else None
-        if signer is None:
+        if plan.cloudfront is None:
             return url
-        until = datetime.now(UTC) + timedelta(seconds=seconds)
-        signed: str = signer.generate_presigned_url(url, date_less_than=until)
+        at, seconds = rounded(time.time(), seconds, plan.rounding)
+        until = datetime.fromtimestamp(at + seconds, UTC)
+        signed: str = plan.cloudfront.generate_presigned_url(url, date_less_than=until)
         return signed
 
     def _signer(self) -> CloudFrontSigner | None:

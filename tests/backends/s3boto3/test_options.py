@@ -776,6 +776,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a protocol": ({"custom_domain": "cdn.example", "url_protocol": "ftp:"}, "AWS_S3_URL_PROTOCOL"),
     "no bucket": ({"bucket_name": None}, "AWS_STORAGE_BUCKET_NAME"),
     "an expiry over a week": ({"querystring_expire": 604_801}, "AWS_QUERYSTRING_EXPIRE"),
+    "a rounding over a week": ({"querystring_round": 604_800}, "AWS_QUERYSTRING_ROUND"),
+    "a rounding into the past": ({"querystring_round": -1}, "AWS_QUERYSTRING_ROUND"),
     "an expiry in the past": ({"querystring_expire": 0}, "AWS_QUERYSTRING_EXPIRE"),
     "a client's configuration": ({"client_config": {"no_such_key": 1}}, "AWS_S3_CLIENT_CONFIG"),
     "a client's retries": (

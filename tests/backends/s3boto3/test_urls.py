@@ -7,16 +7,14 @@ import json
 import re
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from typing import Any
-from unittest import mock
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, quote, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
+import time_machine
 from botocore.signers import CloudFrontSigner
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -68,14 +66,7 @@ def test_signed_url_ends_to_work_when_it_expires(weed: Site) -> None:
     weed.raw.put("a.txt", b"content")
 
     def signed(ago: timedelta) -> str:
-        # botocore signs by itself, or by awscrt where that is installed.
-        now = {"get_current_datetime": lambda *_, **__: datetime.now(UTC) - ago}
-        with (
-            mock.patch.multiple("botocore.auth", **now),
-            mock.patch.multiple("botocore.crt.auth", **now)
-            if find_spec("awscrt")
-            else nullcontext(),
-        ):
+        with time_machine.travel(datetime.now(UTC) - ago):
             return weed.storage().url("a.txt", expire=3600)
 
     assert fetch(signed(timedelta(minutes=59)))[0] == b"content"

@@ -1,0 +1,51 @@
+"""Whether others take part in what a boto3 client does."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import Any
+
+#: Modules whose handlers every client has; botocore's stub is there for tests.
+_OWN = re.compile(r"(botocore(?!\.stub$)|boto3)(\..+)?")
+
+
+class Watch:
+    """Tells whether a client does its work alone, by the handlers of its events.
+
+    Anyone may register a handler at any time: a hook of the project, moto, botocore's Stubber.
+    ``methods`` of the client must be its class's own too, and no mock's.
+    """
+
+    def __init__(self, client: Any, events: Iterable[str], methods: Iterable[str]) -> None:
+        self._own = vars(client)
+        # botocore has no public names for either.
+        self._emitter = getattr(client.meta.events, "_emitter", None)
+        self._events = tuple(events)
+        self._methods = frozenset(methods)
+        self._seen: object = None
+        self._is_alone = False
+        #: Differs once handlers were registered or removed.
+        self.version = 0
+
+    @property
+    def is_alone(self) -> bool:
+        """True if only botocore's handlers see the events."""
+        # Every change of the handlers begins another cache.
+        cache = getattr(self._emitter, "_lookup_cache", None)
+        if cache is not self._seen:
+            self._is_alone = not any(map(self._has_others, self._events))
+            self.version += 1
+            self._seen = cache
+        return self._is_alone and self._methods.isdisjoint(self._own)
+
+    def _has_others(self, event: str) -> bool:
+        search = getattr(getattr(self._emitter, "_handlers", None), "prefix_search", None)
+        return search is None or not all(map(_is_own, search(event)))
+
+
+def _is_own(handler: Any) -> bool:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return bool(_OWN.fullmatch(getattr(handler, "__module__", None) or ""))

@@ -6,7 +6,7 @@ import copy
 import errno
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -23,12 +23,7 @@ from .contents import as_file, check_size, copied, is_rewindable
 from .driver import Driver, Entry, Source
 from .files import Reader, RemoteFile
 from .options import UNSET, Option, derived, option
-from .utils import (
-    guess_content_type,
-    is_nameable,
-    normalize_name,
-    public_url,
-)
+from .utils import guess_content_type, is_nameable, normalize_name, public_url
 
 NAME_ATTEMPTS = 100  # a save that finds its name taken by another tries this many
 
@@ -286,6 +281,10 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     def path(self, name: Name) -> str:
         """Raise NotImplementedError: the files are not on this machine."""
         raise NotImplementedError(f"{type(self).__name__} keeps no local files: use open().")
+
+    def proxied(self, name: Name, peer: str) -> Mapping[str, str]:  # noqa: ARG002
+        """Return headers that have a proxy at ``peer`` send a file; none where Django is to."""
+        return {}
 
     def close(self) -> None:
         """Close what connections this storage holds; it connects anew when used again."""

@@ -159,7 +159,9 @@ def serve(
         if normalize_name(name) != name:
             raise FileNotFoundError(errno.ENOENT, "Not the name of a file", name)
         headers = _labels(name, inline) | {"Cache-Control": cache_control}
-        return _answered(request, store, name, headers, hand_over)
+        return _proxied(request, store, name, headers) or _answered(
+            request, store, name, headers, hand_over
+        )
     except _MISSING:
         return _stand_in(request, fallback)
     except OSError:
@@ -202,6 +204,15 @@ class FileView(View):
             sendfile=self.sendfile,
             redirect=self.redirect,
         )
+
+
+def _proxied(
+    request: HttpRequest, storage: Storage, name: str, headers: dict[str, str]
+) -> HttpResponse | None:
+    """Return the answer that has a proxy send a file, where the storage's options want that."""
+    peer = request.META.get("REMOTE_ADDR") or ""
+    found = storage.proxied(name, peer) if isinstance(storage, BaseStorage) else {}
+    return HttpResponse(headers={**headers, **found}) if found else None
 
 
 def _answered(

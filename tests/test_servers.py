@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPSConnection, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -903,6 +903,15 @@ def test_http_proxy_resets_without_forwarding(s3, web):
         s3.put_object(Bucket="bucket", Key="never", Body=b"abc")
     with pytest.raises(s3.exceptions.NoSuchKey):
         s3.get_object(Bucket="bucket", Key="never")
+
+
+def test_http_proxy_stalls_until_the_client_goes_away(web):
+    web.stall()
+    for is_answered in (False, True):
+        with closing(HTTPConnection(web.host, web.port, timeout=1)) as connection:
+            connection.request("GET", "/")
+            with nullcontext() if is_answered else pytest.raises(TimeoutError):
+                connection.getresponse().read()
 
 
 def test_http_proxy_cuts_a_reply_short_of_its_announced_length(web):

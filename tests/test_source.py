@@ -67,8 +67,9 @@ ORDER = [
     {"configured", "files", "parts", "temporaries"},
     {"base", "aliases"},
     {"local", "pooled", "serving"},
+    {"views"},
     {"backends"},
-    {"checks", "views", "transfers"},
+    {"checks", "transfers"},
     {"apps", "management", "testing", "compress"},
 ]
 

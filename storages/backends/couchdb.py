@@ -108,7 +108,7 @@ class CouchDBStorage(CouchDBOptions):
                     return
                 replaced = _replaceable(found, overwrite=overwrite, expected=expected)
             try:
-                if self._put(upload.replacing(replaced)):
+                if self._put(key, upload.replacing(replaced)):
                     return
             except UNSETTLED:
                 losses += 1
@@ -149,13 +149,23 @@ class CouchDBStorage(CouchDBOptions):
                 raise
             return None
 
-    def _put(self, upload: Upload) -> bool:
+    def _put(self, key: str, upload: Upload) -> bool:
         """Store a file; False where the document is not the one that it replaces."""
         try:
             self.client.change("PUT", self.database, upload.document_id, body=upload)
         except ResourceConflict:
             return False
+        except TimeoutError:
+            # Another try could take as long; a look tells whether this one was carried out.
+            if not self._is_stored(key, upload):
+                raise
         return True
+
+    def _is_stored(self, key: str, upload: Upload) -> bool:
+        """Return True if a key has the very file that was sent, as far as the server answers."""
+        with suppress(OSError, HTTPError):
+            return (self._find(key) or {}).get("nonce") == upload.nonce
+        return False
 
     def _remove_found(self, key: str) -> None:
         document = self._find(key, conflicts=True)

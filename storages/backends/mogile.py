@@ -10,11 +10,9 @@ from contextlib import suppress
 from functools import partial
 
 from django.core.cache import cache
-from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages as configured
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.utils.http import content_disposition_header
-from django.views.decorators.http import require_safe
+from django.http import HttpRequest, HttpResponseBase
 
 from storages.base import Name
 from storages.driver import Entry, Source
@@ -22,7 +20,8 @@ from storages.driver import Listed as ListedName
 from storages.options import derived
 from storages.pool import Pool, shared
 from storages.temporaries import is_due, is_temporary, refused
-from storages.utils import RefusedName, guess_content_type, sdk_missing, shown
+from storages.utils import RefusedName, sdk_missing, shown
+from storages.views import serve
 
 try:
     import requests  # noqa: F401
@@ -44,9 +43,6 @@ from ._mogile.urls import is_among
 IDLE_TIMEOUT = 60.0  # seconds until a connection to a tracker that nobody uses is closed
 LONGEST_KEY = 255  # bytes; a tracker's database may cut off what is longer
 _LOOKS = 3  # at a file whose copies vanish while it is opened, because it was replaced
-
-#: Media types that the view names, and shows in the browser; none of them can hold a script.
-_SHOWN_TYPES = frozenset({"image/avif", "image/gif", "image/jpeg", "image/png", "image/webp"})
 
 
 class MogileFSStorage(MogileFSOptions):
@@ -113,6 +109,20 @@ class MogileFSStorage(MogileFSOptions):
                 cache.set(remembered, found, self.cache_timeout)
         return found
 
+    def proxied(self, name: Name, peer: str) -> dict[str, str]:
+        """Return headers that tell a proxy of ours where a file is, as the options say."""
+        is_wanted = self.serve_with_perlbal or self.accel_redirect
+        # A socket of this machine has no address.
+        if not is_wanted or (peer and not is_among(peer, self.proxy_hosts)):
+            return {}
+        urls, size = self.places(name)
+        if not urls:
+            return {}
+        if self.serve_with_perlbal:
+            return {"X-REPROXY-URL": " ".join(urls), "X-REPROXY-EXPECTED-SIZE": str(size)}
+        place = f"{self.accel_redirect}".rstrip("/")
+        return {"X-Accel-Redirect": f"{place}/{urls[0].removeprefix('http://')}"}
+
     # -- primitives -------------------------------------------------------------------------------
 
     def _stat(self, key: str) -> Entry:
@@ -137,15 +147,21 @@ class MogileFSStorage(MogileFSOptions):
         raise OSError(errno.ESTALE, "The file was replaced again and again while it was opened")
 
     def _read(self, key: str, start: int, entry: Entry) -> Download:
+        return self._read_range(key, start, None, entry)
+
+    def _read_part(self, key: str, start: int, stop: int, entry: Entry) -> Download:
+        return self._read_range(key, start, stop, entry)
+
+    def _read_range(self, key: str, start: int, stop: int | None, entry: Entry) -> Download:
         cluster = self._cluster
         known = entry if isinstance(entry, Copies) else None
         if known is not None:
             with suppress(OSError):
-                return open_copy(cluster, known, start)
+                return open_copy(cluster, known, start, stop)
         now = locate(cluster, key)
         if now.etag != entry.etag:
             raise OSError(errno.ESTALE, "The file was replaced while it was read")
-        return open_copy(cluster, now, start)
+        return open_copy(cluster, now, start, stop)
 
     def _write(
         self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
@@ -186,30 +202,16 @@ class MogileFSStorage(MogileFSOptions):
         return 0
 
 
-@require_safe
 def serve_mogilefs_file(
     request: HttpRequest, key: str, storage: str | MogileFSStorage | None = None
 ) -> HttpResponseBase:
-    """Serve a file, or let the proxy before Django do it as the options say.
+    """Serve a file as `storages.views.serve` does; its own part is to find the storage.
 
     ``storage`` is one, or an alias of ``STORAGES``; without it that is the default storage if it is
     on MogileFS, else one that the settings describe. It asks nobody whether the file may be seen:
     wrap it in what does.
     """
-    store = _chosen(storage)
-    try:
-        response = _handed_over(store, request, key) or _streamed(store, request, key)
-    except (FileNotFoundError, IsADirectoryError, SuspiciousOperation) as exc:
-        raise Http404("There is no such file.") from exc
-    kind = guess_content_type(key)
-    is_shown = kind in _SHOWN_TYPES
-    name = key.replace("\\", "/").rpartition("/")[2]
-    response.headers["Content-Type"] = kind if is_shown else "application/octet-stream"
-    response.headers["Content-Disposition"] = str(content_disposition_header(not is_shown, name))
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
-    response.headers.setdefault("Cache-Control", "private")
-    return response
+    return serve(request, key, _chosen(storage))
 
 
 def _chosen(storage: str | MogileFSStorage | None) -> MogileFSStorage:
@@ -221,29 +223,3 @@ def _chosen(storage: str | MogileFSStorage | None) -> MogileFSStorage:
     if storage is None:
         return MogileFSStorage()
     raise ImproperlyConfigured(f"The storage {storage!r} is not on MogileFS.")
-
-
-def _handed_over(store: MogileFSStorage, request: HttpRequest, key: str) -> HttpResponse | None:
-    """Return an answer that tells a proxy of ours where the file is, or None."""
-    peer = request.META.get("REMOTE_ADDR") or ""
-    is_wanted = store.serve_with_perlbal or store.accel_redirect
-    # A socket of this machine has no address.
-    if not is_wanted or (peer and not is_among(peer, store.proxy_hosts)):
-        return None
-    urls, size = store.places(key)
-    if not urls:
-        return None
-    response = HttpResponse()
-    if store.serve_with_perlbal:
-        response.headers["X-REPROXY-URL"] = " ".join(urls)
-        response.headers["X-REPROXY-EXPECTED-SIZE"] = str(size)
-    else:
-        place = f"{store.accel_redirect}".rstrip("/")
-        response.headers["X-Accel-Redirect"] = f"{place}/{urls[0].removeprefix('http://')}"
-    return response
-
-
-def _streamed(store: MogileFSStorage, request: HttpRequest, key: str) -> HttpResponseBase:
-    if request.method == "HEAD":
-        return HttpResponse(headers={"Content-Length": str(store.size(key))})
-    return FileResponse(store.open(key))

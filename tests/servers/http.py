@@ -53,6 +53,7 @@ class _Rule:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     forward: bool = False
+    stalls: bool = False
 
     def matches(self, request: Request) -> bool:
         """Return True if the rule is for this request."""
@@ -121,6 +122,11 @@ class HTTPProxy:
     ) -> None:
         """Reset the connection instead of replying, after the server got the whole request."""
         self._rules.append(_Rule(method, re.compile(path), times, None, forward=forward))
+
+    def stall(self, *, method: str | None = None, path: str = "", times: int | None = 1) -> None:
+        """Never reply, after the server got the whole request, until the client goes away."""
+        rule = _Rule(method, re.compile(path), times, None, forward=True, stalls=True)
+        self._rules.append(rule)
 
     def clear(self) -> None:
         """Forget the recorded requests and what was to be answered."""
@@ -242,6 +248,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_on(request, upstream).read()
         elif rule.status is not None and not self._expected:
             deque(self._body(request), maxlen=0)
+        if rule.stalls:
+            self.rfile.read(1)
         if rule.status is None:
             self._abort()
             return

@@ -151,15 +151,19 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with file.open("rb") as content:
             size = file.stat().st_size
-            found = re.fullmatch(r"bytes=(\d+)-", request.range) if self.server.ranges else None
+            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.range)
+            found = asked if self.server.ranges else None
             start = int(found[1]) if found else 0
+            stop = min(size, int(found[2]) + 1) if found and found[2] else size
             content.seek(start)
             if found:
-                told = f"bytes {start}-{size - 1}/{size}"
-                self.answer(206, size - start, Content_Range=told)
+                told = f"bytes {start}-{stop - 1}/{size}"
+                self.answer(206, stop - start, Content_Range=told)
             else:
                 self.answer(200, size)
-            while self.command == "GET" and (piece := content.read(CHUNK)):
+            left = stop - start
+            while self.command == "GET" and (piece := content.read(min(CHUNK, left))):
+                left -= len(piece)
                 self.wfile.write(piece)
 
     do_HEAD = do_GET  # noqa: N815

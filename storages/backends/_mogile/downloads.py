@@ -64,15 +64,15 @@ def _urls(cluster: Cluster, told: Values) -> list[str]:
     return usable((told[f"path{number}"] for number in range(1, count + 1)), cluster.hosts)
 
 
-def open_copy(cluster: Cluster, copies: Copies, start: int) -> Download:
-    """Return the content from a byte on, of the first copy that is whole."""
+def open_copy(cluster: Cluster, copies: Copies, start: int, stop: int | None = None) -> Download:
+    """Return the content from a byte on, up to another one if given, of the first whole copy."""
     error = OSError(errno.EIO, "No storage node has the content of the file")
     hopeless: set[str] = set()
     for url in copies.urls * _ROUNDS:
         if url in hopeless:
             continue
         try:
-            return _opened(cluster, copies, url, start)
+            return _opened(cluster, copies, url, start, stop)
         except OSError as exc:
             error = exc
             copies.demote(url)
@@ -82,10 +82,10 @@ def open_copy(cluster: Cluster, copies: Copies, start: int) -> Download:
     raise OSError(error.errno, f"{error.strerror}: no copy can be read") from error
 
 
-def _opened(cluster: Cluster, copies: Copies, url: str, start: int) -> Download:
+def _opened(cluster: Cluster, copies: Copies, url: str, start: int, stop: int | None) -> Download:
     headers = {"Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
+    if start or stop:
+        headers["Range"] = f"bytes={start}-{stop - 1 if stop else ''}"
     response = cluster.request("GET", url, headers=headers)
     if response.status_code not in {200, 206}:
         response.close()

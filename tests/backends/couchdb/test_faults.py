@@ -306,6 +306,18 @@ def test_g8_lost_answer_is_not_taken_for_ours_where_another_took_the_name(site: 
     assert site.raw.get(name) == CONTENT
 
 
+@both_modes
+def test_g8_save_that_is_not_answered_in_time_is_looked_up(
+    site: Site, scripted: CouchDBStorage, overwriting: bool
+) -> None:
+    scripted.file_overwrite = overwriting
+    scripted.timeout = 1
+    site.front.stall(method="PUT")
+    assert save(scripted, "a.bin", CONTENT) == "a.bin"
+    assert site.raw.names() == ["a.bin", "before.bin"]
+    assert len(site.sent("PUT")) == 1
+
+
 def test_g8_deletion_whose_answer_is_lost_is_no_error(site: Site, scripted: CouchDBStorage) -> None:
     site.front.reset(method="DELETE")
     scripted.delete("before.bin")

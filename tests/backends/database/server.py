@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ DRIVERS = {
     "mariadb": ("MariaDB Unicode", "odbc-mariadb"),
 }
 QUOTES = {"mariadb": "`"}
+_ALIASES = count()
 
 
 def missing(kind: str) -> str | None:
@@ -59,17 +61,18 @@ class Place:
         return given | {"user": self.server.user, "password": self.server.password} | more
 
     @contextmanager
-    def alias(self, via: Any = None) -> Iterator[str]:
-        """Give the database an alias in DATABASES for a while."""
-        name = f"files_{self.kind}"
+    def alias(self, via: Any = None, **options: Any) -> Iterator[str]:
+        """Give the database an alias in DATABASES for a while, with options of Django's driver."""
+        # Threads that outlive this keep their connection of an alias.
+        name = f"files_{self.kind}_{next(_ALIASES)}"
         if self.server is None:
             entry: dict[str, Any] = {"ENGINE": "sqlite3", "NAME": str(self.file)}
-            entry["OPTIONS"] = {"timeout": 20}
+            options = {"timeout": 20, **options}
         else:
             port = (self.server if via is None else via).port
             entry = {"ENGINE": "postgresql", "NAME": self.server.database, "HOST": HOST}
             entry |= {"PORT": port, "USER": self.server.user, "PASSWORD": self.server.password}
-        entry["ENGINE"] = f"django.db.backends.{entry['ENGINE']}"
+        entry |= {"ENGINE": f"django.db.backends.{entry['ENGINE']}", "OPTIONS": options}
         settings.DATABASES[name] = entry
         connections.settings = connections.configure_settings(settings.DATABASES)
         try:

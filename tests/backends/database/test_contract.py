@@ -153,9 +153,9 @@ class DjangoContract(DatabaseContract):
     """The contract on an alias of DATABASES."""
 
     @classmethod
-    def begin(cls, place: Place, via: Proxy | None = None) -> Iterator[None]:
+    def begin(cls, place: Place, via: Proxy | None = None, **options: Any) -> Iterator[None]:
         cls.place = place
-        with place.alias(via) as alias:
+        with place.alias(via, **options) as alias:
             cls.way = {"using": alias}
             yield
 
@@ -184,13 +184,15 @@ class TestDatabaseDjangoPostgreSQL(DjangoContract):
     }
     proxy: ClassVar[Proxy]
     is_networked = True
+    binds_on_server = False
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def database(cls, postgresql: Place) -> Iterator[None]:
         assert postgresql.server is not None
         with Proxy(*postgresql.server.address) as cls.proxy:
-            yield from cls.begin(postgresql, cls.proxy)
+            bound = {"server_side_binding": cls.binds_on_server}
+            yield from cls.begin(postgresql, cls.proxy, **bound)
 
     def drop_connections(self) -> None:
         self.proxy.drop_connections()
@@ -201,3 +203,13 @@ class TestDatabaseDjangoPostgreSQL(DjangoContract):
         self.proxy.limit_data(50_000, "down", times=1)
         self.addCleanup(self.proxy.clear)
         return storage
+
+
+class TestDatabaseDjangoPostgreSQLBound(TestDatabaseDjangoPostgreSQL):
+    configuration = "database-django-postgresql-bound"
+    binds_on_server = True
+    impossible = {
+        item: reason
+        for item, reason in TestDatabaseDjangoPostgreSQL.impossible.items()
+        if reason != IN_THE_TEXT
+    }

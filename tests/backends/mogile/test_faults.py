@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +25,7 @@ from tests.servers.mogilefs import Cluster
 from tests.servers.process import HOST, free_port
 from tests.servers.proxy import Proxy
 
+MIB = 1024 * 1024
 CONTENT = random_bytes(200_000)
 LIMIT = 20  # seconds, far beyond the time-outs of these tests
 MIDDLE = 90_000  # a byte within the content's exchange
@@ -288,6 +293,56 @@ def test_node_line_reset_anywhere_ends_in_the_whole_file(
     assert save(store) == "a.bin"
     assert one.get("d", "a.bin") == CONTENT
     assert one.names("d") == ["a.bin"]
+
+
+# Lines that are slow, and processes that end
+
+
+@Mode
+def test_distant_cluster_is_only_slower(
+    one: Cluster, tracker_line: Proxy, node_line: Proxy, overwrite: bool
+) -> None:  # G12
+    for line in (tracker_line, node_line):
+        line.latency(0.1, "up")
+        line.latency(0.1, "down")
+    store = storage(one, "d", trackers=[address(tracker_line)], file_overwrite=overwrite)
+    assert save(store) == "a.bin"
+    assert read(store) == CONTENT
+    assert store.listdir("") == ([], ["a.bin"])
+    store.delete("a.bin")
+    assert one.names("d") == []
+
+
+#: Saves a file until it is told to end.
+SAVING = """
+import sys
+from django.conf import settings
+from django.core.files.base import ContentFile
+settings.configure()
+from storages.backends.mogile import MogileFSStorage
+tracker, overwrite = sys.argv[1:]
+MogileFSStorage(trackers=[tracker], domain="d", file_overwrite=bool(overwrite)).save(
+    "before.bin", ContentFile(bytes(20_000_000))
+)
+"""
+
+
+@Mode
+def test_process_that_is_ended_during_a_save_leaves_the_file(
+    one: Cluster, node_line: Proxy, overwrite: bool
+) -> None:  # G17
+    one.put("d", "before.bin", CONTENT)
+    node_line.bandwidth(4 * MIB, "up")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    place = [one.addresses[0], "yes" if overwrite else ""]
+    with subprocess.Popen([sys.executable, "-c", SAVING, *place], env=environment) as process:
+        while node_line.bytes_up < MIB and process.poll() is None:
+            threading.Event().wait(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == -signal.SIGTERM
+    assert one.get("d", "before.bin") == CONTENT
+    # The tracker removes what was never closed.
+    assert [each for each in one.names("d") if "unfinished" not in each] == ["before.bin"]
 
 
 # Uploads

@@ -17,14 +17,16 @@ from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import call_command
-from django.http import Http404
-from django.test import RequestFactory, override_settings
+from django.http import Http404, StreamingHttpResponse
+from django.test import AsyncRequestFactory, RequestFactory, override_settings
 
 from storages.backends.mogile import MogileFSStorage, serve_mogilefs_file
 from storages.testing.network import network_calls
+from storages.views import serve
 from tests.backends.mogile.server import storage
 from tests.backends.sftpstorage.server import Turns
 from tests.servers.mogilefs import Cluster
+from tests.servers.process import HOST, free_port
 
 PATH = "storages.backends.mogile.MogileFSStorage"
 DAY = 24 * 3600
@@ -319,7 +321,7 @@ def test_view_shows_pictures(configured: Cluster, name: str) -> None:
     assert body(response) == b"picture"
 
 
-@pytest.mark.parametrize("name", ["a.svg", "a.xml", "a.js", "a.pdf", "a"])
+@pytest.mark.parametrize("name", ["a.svg", "a.xml", "a.js", "a"])
 def test_view_shows_nothing_else(configured: Cluster, name: str) -> None:
     configured.put("d", name, b"content")
     response = get(name)
@@ -334,6 +336,58 @@ def test_view_answers_head_without_reading(configured: Cluster) -> None:
     assert response["Content-Length"] == "1000"
     assert body(response) == b""
     assert "GET" not in configured.exchanges
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "content"),
+    [
+        ({"Range": "bytes=2-4"}, 206, b"nte"),
+        ({"Range": "bytes=-3"}, 206, b"ent"),
+        ({"Range": "bytes=9-"}, 416, b""),
+        ({"If-None-Match": "*"}, 304, b""),
+    ],
+)
+def test_view_answers_ranges_and_conditions(
+    configured: Cluster, asked: dict[str, str], status: int, content: bytes
+) -> None:
+    configured.put("d", "a.bin", b"content")
+    request = RequestFactory().get("/mogilefs/x", headers=asked)
+    response = serve_mogilefs_file(request, "a.bin")
+    assert response.status_code == status
+    assert body(response) == content
+
+
+def test_view_moves_no_more_of_a_file_than_the_range(configured: Cluster) -> None:
+    configured.put("d", "a.bin", bytes(20_000_000))
+    request = RequestFactory().get("/mogilefs/x", headers={"Range": "bytes=5000000-5000999"})
+    assert body(serve_mogilefs_file(request, "a.bin")) == bytes(1000)
+    (sent,) = [each for each in configured.nodes[0].requests if each.method == "GET"]
+    assert sent.range == "bytes=5000000-5000999"
+
+
+def test_view_streams_by_itself_under_asgi(configured: Cluster) -> None:
+    configured.put("d", "a.bin", b"content")
+    response = serve_mogilefs_file(AsyncRequestFactory().get("/mogilefs/x"), "a.bin")
+    assert isinstance(response, StreamingHttpResponse)
+    assert response.is_async
+    response.close()
+
+
+def test_view_tells_a_cluster_that_is_away_to_the_log_alone(
+    configured: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    with override_settings(MOGILEFS_TRACKERS=[f"{HOST}:{free_port()}"], MOGILEFS_TIMEOUT=1):
+        response = get("a.bin")
+    assert response.status_code == 503
+    assert HOST not in body(response).decode()
+    assert HOST in caplog.text
+
+
+def test_any_view_of_the_storage_tells_proxies_of_ours(configured: Cluster) -> None:
+    configured.put("d", "a.png", b"picture")
+    with override_settings(SERVE_WITH_PERLBAL=True):
+        request = RequestFactory().get("/media/x", REMOTE_ADDR=PROXY)
+        assert serve(request, "a.png").has_header("X-REPROXY-URL")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

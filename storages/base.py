@@ -23,7 +23,7 @@ from .contents import as_file, check_size, copied, is_rewindable
 from .driver import Driver, Entry, Source
 from .files import Reader, RemoteFile
 from .options import UNSET, Option, derived, option
-from .utils import guess_content_type, is_nameable, normalize_name, public_url
+from .utils import check_prefix, guess_content_type, is_nameable, normalize_name, public_url
 
 NAME_ATTEMPTS = 100  # a save that finds its name taken by another tries this many
 
@@ -50,7 +50,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     """
 
     location: str = option(
-        default="", doc="Prefix of every key, with or without slashes at its ends."
+        default="", check=check_prefix, doc="Prefix of every key; slashes at its ends do not count."
     )
     base_url: str | None = option(
         doc="URL under which the files are served; no attribute where none is set."

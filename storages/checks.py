@@ -22,7 +22,7 @@ from django.apps import AppConfig, apps
 from django.conf import STATICFILES_STORAGE_ALIAS, global_settings, settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import DefaultStorage, FileSystemStorage, Storage, storages
+from django.core.files.storage import DefaultStorage, FileSystemStorage, storages
 from django.db.models import FileField
 from django.utils.module_loading import import_string
 
@@ -34,20 +34,13 @@ from .utils import unwrapped
 
 TAG = "storages"
 
-#: Private names of other storage packages that subclasses define, and what does the same here.
-NEVER_CALLED = {
-    "_clean_name": "key()",
-    "_compress_content": "the option 'gzip'",
-    "_create_session": "the options 'access_key', 'secret_key' and 'session_profile'",
-    "_get_access_keys": "the options 'access_key' and 'secret_key'",
-    "_get_or_create_bucket": "the option 'auto_create_bucket'",
-    "_get_security_token": "the option 'security_token'",
-    "_get_service": "the options of the connection",
-    "_get_write_parameters": "get_object_parameters()",
-    "_normalize_name": "key()",
-    "_save_content": "_save()",
-    "_strip_signing_parameters": "the option 'querystring_auth'",
-    "_upload": "_save()",
+#: Backends of other versions that are none here, and what to use instead.
+SUCCESSORS = {
+    "gcloud": "S3Boto3Storage reaches Google's buckets: set endpoint_url to "
+    "'https://storage.googleapis.com', and the keys to an HMAC key. See Recipes in the "
+    "documentation.",
+    "gs": "S3Boto3Storage reaches Google's buckets: set endpoint_url to "
+    "'https://storage.googleapis.com'. See Recipes in the documentation.",
 }
 
 
@@ -127,25 +120,6 @@ def check_static_names(**_kwargs: Any) -> list[CheckMessage]:
     return []
 
 
-@register(Tags.files, TAG)
-def check_overrides(
-    app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
-) -> list[CheckMessage]:
-    """Warn of a subclass that overrides what nothing here calls."""
-    return [
-        Warning(
-            f"{cls.__name__} defines {name}, which is never called here.",
-            hint=f"Override or set {NEVER_CALLED[name]} instead, or rename it if it is your own.",
-            obj=found.where,
-            id="storages.W008",
-        )
-        for found in [*all_made(), *field_storages(app_configs)]
-        for cls in type(found.storage).__mro__
-        for name in NEVER_CALLED.keys() & vars(cls).keys()
-        if issubclass(cls, Configured) and not cls.__module__.startswith("storages.")
-    ]
-
-
 @register(Tags.security, TAG, deploy=True)
 def check_deployment(
     app_configs: Sequence[AppConfig] | None = None, **_kwargs: Any
@@ -173,6 +147,11 @@ def check_deployment(
         for option in secrets_in_code(found)
     ]
     return messages
+
+
+def is_of_a_project(cls: type) -> bool:
+    """Return True for a storage class of ours that a project has made its own."""
+    return issubclass(cls, Configured) and not cls.__module__.startswith("storages.")
 
 
 # -- what is configured ---------------------------------------------------------------------------
@@ -209,23 +188,31 @@ def class_of(alias: str) -> type:
 
 
 def suggested(path: str) -> str | None:
-    """Return a hint at a path of ours that looks like this one, None if there is none."""
-    module, _, name = path.rpartition(".")
-    modules = [
-        f"{backends.__name__}.{each.name}"
-        for each in pkgutil.iter_modules(backends.__path__)
-        if not each.name.startswith("_")
-    ]
+    """Return a hint at what is meant by a path that does not import, None if nothing is like it."""
+    module, _, name = path.removeprefix(f"{backends.__name__}.").rpartition(".")
+    if module in SUCCESSORS:
+        return SUCCESSORS[module]
+    by_name = {each: found for found in backend_classes() for each in [found.rpartition(".")[2]]}
+    if close := difflib.get_close_matches(name, by_name, n=1, cutoff=0.9):
+        return f"Did you mean {by_name[close[0]]!r}?"
+    modules = {found.split(".")[-2]: found for found in reversed(backend_classes())}
+    close = difflib.get_close_matches(module.rpartition(".")[2], modules, n=1, cutoff=0.75)
+    return f"Did you mean {modules[close[0]]!r}?" if close else None
+
+
+def backend_classes() -> list[str]:
+    """Return the paths of the storage classes of all backends whose libraries are installed."""
     paths = []
-    for close in difflib.get_close_matches(module, modules, cutoff=0.8):
+    for each in pkgutil.iter_modules(backends.__path__, f"{backends.__name__}."):
         with suppress(ImportError, ImproperlyConfigured):
-            names = [
-                each
-                for each, value in vars(import_module(close)).items()
-                if isinstance(value, type) and issubclass(value, Storage)
+            paths += [
+                f"{each.name}.{name}"
+                for name, value in vars(import_module(each.name)).items()
+                if isinstance(value, type)
+                and issubclass(value, Configured)
+                and value.__module__ == each.name
             ]
-            paths += [f"{close}.{each}" for each in difflib.get_close_matches(name, names, n=1)]
-    return f"Did you mean {paths[0]!r}?" if paths else None
+    return paths
 
 
 def made(alias: str) -> list[Found]:

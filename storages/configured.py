@@ -63,6 +63,8 @@ class Configured:
     volatile: ClassVar[frozenset[str]] = frozenset()
     #: True if a subclass overrides `get_default_settings`.
     is_hooked: ClassVar[bool] = False
+    #: Names that users take for options, and what they belong into.
+    elsewhere: ClassVar[Mapping[str, str]] = {}
     _declared: ClassVar[Mapping[str, Option]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -133,6 +135,10 @@ class Configured:
 
     def contradictions(self) -> Iterator[str]:
         """Yield a sentence for each pair of options that cannot both hold; backends extend it."""
+        yield from ()
+
+    def doubts(self) -> Iterator[str]:
+        """Yield a sentence for each thing that is probably not meant; backends extend it."""
         yield from ()
 
     def insecurities(self) -> Iterator[str]:
@@ -229,8 +235,10 @@ class Configured:
         return self.__copy__()
 
 
-def unknown_option(cls: type, name: str) -> str:
+def unknown_option(cls: type[Configured], name: str) -> str:
     """Say that ``cls`` has no option ``name``, and which one was probably meant."""
-    close = difflib.get_close_matches(name, options_of(cls), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, options_of(cls), n=1, cutoff=0.6)
     hint = f" Did you mean '{close[0]}'?" if close else ""
+    if name in cls.elsewhere:
+        hint = f" It belongs into {cls.elsewhere[name]}."
     return f"{cls.__name__} has no option '{name}'.{hint}"

@@ -258,10 +258,10 @@ class Option:
 
     def _validate(self, storage: Any, value: Any) -> None:
         if not matches(value, self.hint):
-            raise ImproperlyConfigured(
-                f"{type(storage).__name__}: the {self} must be {self.type_text}, "
-                f"not {type(value).__name__}."
-            )
+            wanted = f"{self.type_text}, not {type(value).__name__}"
+            if typing.get_origin(self.hint) is Literal:
+                wanted = " or ".join(map(repr, typing.get_args(self.hint)))
+            raise ImproperlyConfigured(f"{type(storage).__name__}: the {self} must be {wanted}.")
         if self.check is not None and value is not None:
             try:
                 self.check(value)

@@ -294,3 +294,9 @@ def frozen(value: Any) -> Hashable:
         return tuple(frozen(each) for each in value)
     hashable: Hashable = value
     return hashable
+
+
+def check_prefix(location: str) -> None:
+    """Raise ValueError for a prefix of names that leads out of what it is a prefix in."""
+    if ".." in location.replace("\\", "/").split("/"):
+        raise ValueError("must not lead upwards: it has '..' among its parts.")

@@ -18,7 +18,7 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 from django.utils.functional import SimpleLazyObject
 
-from storages import checks
+from storages import checks, upgrading
 from storages.options import option
 from tests.memory import MemoryStorage
 
@@ -270,7 +270,7 @@ def test_buckets_of_one_name_at_two_services_share_nothing() -> None:
 def test_directories_of_one_sftp_server_share_nothing_unless_nested() -> None:
     sftp = "storages.backends.sftpstorage.SFTPStorage"
     media, static, inside = (
-        entry(sftp, host="files.example", root_path=f"/site/{name}/")
+        entry(sftp, host="files.example", root_path=f"/site/{name}/", known_host_file=__file__)
         for name in ("media", "static", "media/inside")
     )
     assert messages(media=media, static=static) == []
@@ -379,7 +379,7 @@ class Renamed(Vault):
 
 
 def test_override_that_is_never_called_is_warned_of() -> None:
-    message = only(field_messages(Renamed(**GOOD), checks.check_overrides), "W008")
+    message = only(field_messages(Renamed(**GOOD), upgrading.check_overrides), "W008")
     assert "_normalize_name" in message.msg
     assert "key()" in message.hint
 
@@ -474,7 +474,7 @@ def test_old_setting_beside_storages_is_shown_as_the_line_to_add() -> None:
 
 
 def test_ids_in_the_documentation_are_those_in_the_code() -> None:
-    code = Path(checks.__file__).read_text(encoding="utf-8")
+    code = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (checks, upgrading))
     in_code = sorted(set(re.findall(r"storages\.[EW]\d{3}", code)))
     text = (DOCS / "checks.rst").read_text(encoding="utf-8")
     assert re.findall(r"^_`(storages\.[EW]\d{3})`$", text, re.MULTILINE) == in_code

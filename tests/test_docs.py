@@ -142,8 +142,11 @@ def settings_before(block: Block) -> dict[str, Any]:
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every variable that a block reads is set; nothing of this machine's own signs URLs."""
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "known_hosts").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
     for each in BLOCKS:
         for name in re.findall(r'os\.environ\["(\w+)"\]', each.code):
             monkeypatch.setenv(name, "dmFsdWU=")

@@ -70,6 +70,7 @@ ORDER = [
     {"views"},
     {"backends"},
     {"checks", "transfers"},
+    {"upgrading"},
     {"apps", "management", "testing", "compress"},
 ]
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from storages.base import BaseStorage
 from storages.options import option
-from storages.utils import is_loopback
+from storages.utils import check_prefix, is_loopback
 
 from .account import (
     check_connection_string,
@@ -136,9 +136,7 @@ class AzureOptions(BaseStorage):
         doc="Host name for URLs, such as a CDN's. Requests go to the account all the same.",
     )
     location: str = option(
-        "AZURE_LOCATION",
-        default="",
-        doc="Prefix of every key, with or without slashes at its ends.",
+        "AZURE_LOCATION", default="", check=check_prefix, doc="Prefix of every key."
     )
     file_overwrite: bool = option(
         "AZURE_OVERWRITE_FILES",

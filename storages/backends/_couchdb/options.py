@@ -13,7 +13,7 @@ from django.conf import settings
 from storages.base import BaseStorage
 from storages.configured import options_of
 from storages.options import UNSET, derived, option
-from storages.utils import is_loopback
+from storages.utils import check_prefix, is_loopback
 
 SETTING = "COUCHDB_STORAGE_OPTIONS"
 
@@ -103,7 +103,8 @@ class CouchDBOptions(BaseStorage):
     location: str = option(
         f"{SETTING}.location",
         default="",
-        doc="Prefix of every document id, with or without slashes at its ends.",
+        check=check_prefix,
+        doc="Prefix of every document id; slashes at its ends do not count.",
     )
     base_url: str | None = option(
         f"{SETTING}.base_url",

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError
 
 from storages.base import BaseStorage
 from storages.options import UNSET, option, positional
-from storages.utils import is_loopback
+from storages.utils import check_prefix, is_loopback
 
 from . import logs  # noqa: F401 - keeps secrets out of botocore's logs
 
@@ -43,6 +43,12 @@ METADATA_HEADER = "x-amz-meta-"
 UPLOAD_PARAMETERS = frozenset(S3Transfer.ALLOWED_UPLOAD_ARGS)
 READ_PARAMETERS = frozenset(S3Transfer.ALLOWED_DOWNLOAD_ARGS)
 PUBLIC_ACLS = frozenset({"public-read", "public-read-write", "authenticated-read"})
+
+
+def _check_bucket(name: str) -> None:
+    # The ARN of an access point has a slash; an alias of one has none.
+    if not name.startswith("arn:") and set("/:") & set(name):
+        raise ValueError("must be a bucket's name alone; a directory belongs into 'location'.")
 
 
 def _check_headers(headers: Mapping[str, Any]) -> None:
@@ -131,7 +137,9 @@ class S3Options(BaseStorage):
 
     default_acl: str | None = option("AWS_DEFAULT_ACL", doc="Canned ACL; none is sent unless set.")
     acl: str | None = positional(alias_of="default_acl", default=None, kw_only=False)
-    bucket_name: str = option("AWS_STORAGE_BUCKET_NAME", required=True, doc="The bucket.")
+    bucket_name: str = option(
+        "AWS_STORAGE_BUCKET_NAME", required=True, check=_check_bucket, doc="The bucket."
+    )
     bucket: Any = positional(
         alias_of="bucket_name",
         default=None,
@@ -206,7 +214,10 @@ class S3Options(BaseStorage):
         doc="Seconds within which a signed URL stays the same, for browsers to cache; 0 is off.",
     )
     location: str = option(
-        "AWS_LOCATION", default="", doc="Prefix of every key, with or without slashes at its ends."
+        "AWS_LOCATION",
+        default="",
+        check=check_prefix,
+        doc="Prefix of every key; slashes at its ends do not count.",
     )
     custom_domain: str | Literal[False] | None = option(
         "AWS_S3_CUSTOM_DOMAIN",

@@ -70,13 +70,27 @@ def _check_host_keys(lines: Sequence[str]) -> None:
         pinned(line)
 
 
+def _check_host(host: str) -> None:
+    if "/" in host or "@" in host:
+        raise ValueError(
+            "must be a name alone: user and port belong into 'params', a directory into "
+            "'root_path'."
+        )
+
+
 class SFTPOptions(PooledStorage):
     """The options of `SFTPStorage`."""
+
+    elsewhere = dict.fromkeys(
+        ("port", "user", "username", "password", "key_filename", "pkey", "passphrase"),
+        "'params' (SFTP_STORAGE_PARAMS)",
+    )
 
     host: str = positional(
         "SFTP_STORAGE_HOST",
         default=None,
         required=True,
+        check=_check_host,
         kw_only=False,
         doc="Name or address of the server.",
     )
@@ -180,6 +194,16 @@ class SFTPOptions(PooledStorage):
             yield (
                 "The option 'host_keys' (setting SFTP_HOST_KEYS) leaves nothing to the "
                 "'host_key_policy' (setting SFTP_HOST_KEY_POLICY): set one of them."
+            )
+
+    def doubts(self) -> Iterator[str]:
+        """Yield why no host can be known, which django-storages 1.14 did not mind."""
+        is_strict = self.host_key_policy == "reject" and not self.host_keys
+        if is_strict and not Path(self.known_host_file).expanduser().exists():
+            yield (
+                "the server will be refused, because there is no file of known hosts: set "
+                "'host_keys' (SFTP_HOST_KEYS), or make the file that 'known_host_file' "
+                "(SFTP_KNOWN_HOST_FILE) names. django-storages 1.14 accepted any host."
             )
 
     def insecurities(self) -> Iterator[str]:

@@ -50,7 +50,7 @@ GROUPS = {
     "file_permissions_mode directory_permissions_mode on_unknown reencode mogile_class "
     "modified_column content_type_column file_name_charset encoding",
     "URLs and serving": ""
-    "base_url querystring_auth querystring_expire expiration_secs custom_domain "
+    "base_url querystring_auth querystring_expire querystring_round expiration_secs custom_domain "
     "url_protocol secure_urls public_endpoint_url cloudfront_key_id cloudfront_key "
     "cloudfront_signer serve_with_perlbal accel_redirect proxy_hosts cache_timeout",
     "Connection": ""
@@ -63,11 +63,16 @@ GROUPS = {
 }
 
 
+#: Where an option stands that no group names yet.
+OTHER = "Other"
+
+
 def group_of(option: Option) -> str:
     """Return the heading under which an option stands."""
     if option.required and option.override is UNSET:
         return "Required"
-    return next(group for group, names in GROUPS.items() if option.name in names.split())
+    found = (group for group, names in GROUPS.items() if option.name in names.split())
+    return next(found, OTHER)
 
 
 class Targets:
@@ -127,7 +132,7 @@ def listing(options: Mapping[str, Option]) -> Iterator[str]:
         else:
             grouped[group_of(option)].append(option)
     target = Targets()
-    for group in ["Required", *GROUPS]:
+    for group in ["Required", *GROUPS, OTHER]:
         if grouped[group]:
             yield from ("", group, "~" * len(group), "")
         for option in grouped[group]:

@@ -199,6 +199,13 @@ def test_commands_in_the_documentation_exist(block: Block) -> None:
             assert f"[testenv:{name}]" in environments
 
 
+def test_files_that_readme_names_exist() -> None:
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    named = re.findall(r"``((?:docs|example|tests)/[\w./-]*)``", text)
+    assert len(named) > 4
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 # -- options and settings -------------------------------------------------------------------------
 
 #: How the names of our backends' settings begin.

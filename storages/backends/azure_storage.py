@@ -26,13 +26,8 @@ from ._azure.connector import AzureConnector
 from ._azure.downloads import begin, download
 from ._azure.errors import ERRORS, NO_FILE, code_of, explain
 from ._azure.listings import DIRECTORY, entry_of, listed
-from ._azure.options import (
-    CONTENT_SETTINGS,
-    UPLOAD_PARAMETERS,
-    check_expire,
-    check_parameters,
-)
-from ._azure.uploads import Upload
+from ._azure.options import check_expire
+from ._azure.uploads import CONTENT_SETTINGS, UPLOAD_PARAMETERS, Upload, check_parameters
 from ._azure.urls import MAX_EXPIRE, DelegationKeys, signature
 from ._azure.urls import check_parameters as check_url_parameters
 
@@ -111,7 +106,7 @@ class AzureStorage(AzureConnector):
         settings = {"content_type": source.content_type, **settings}
         settings |= {each: value for each, value in kept.items() if each in CONTENT_SETTINGS}
         others = {each: parameters[each] for each in UPLOAD_PARAMETERS if each in parameters}
-        if isinstance(tier := others.get("standard_blob_tier"), str):
+        if tier := others.get("standard_blob_tier"):
             others["standard_blob_tier"] = StandardBlobTier(tier)
         if source.metadata:
             others["metadata"] = dict(source.metadata)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from django.core.files.storage import Storage
 
@@ -21,6 +21,9 @@ PLANTERS: Final = 8  # threads
 
 class ListingContract(OddNames):
     """Items 89 to 97."""
+
+    #: Files of the listing that `make_interrupted` interrupts, more than two of its pages.
+    paged: ClassVar[int] = MANY
 
     def plant_many(self, names: Iterable[str]) -> None:
         """Plant small files past the backend, as fast as the service allows."""
@@ -132,7 +135,7 @@ class ListingContract(OddNames):
 
     @item(95)
     def test_change_between_pages_loses_and_doubles_no_other_file(self) -> None:
-        names = [f"{number:04}.txt" for number in range(MANY)]
+        names = [f"{number:04}.txt" for number in range(self.paged)]
 
         def change() -> None:
             self.storage.delete(f"many/{names[0]}")

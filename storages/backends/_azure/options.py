@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,17 +20,9 @@ from .account import (
     parse_connection_string,
     split_url,
 )
+from .uploads import Parameters, check_parameters
 
 DAY = 86_400  # seconds
-
-CONTENT_SETTINGS = (
-    "cache_control",
-    "content_disposition",
-    "content_encoding",
-    "content_language",
-    "content_type",
-)
-UPLOAD_PARAMETERS = ("encryption_scope", "metadata", "standard_blob_tier", "tags")
 
 _CONTAINER = re.compile(r"\$root|\$web|\$logs|(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -38,8 +30,6 @@ NO_ACCOUNT = (
     "no account is named: set 'account_name' (AZURE_ACCOUNT_NAME), 'account_url' "
     "(AZURE_ACCOUNT_URL) or 'connection_string' (AZURE_CONNECTION_STRING)."
 )
-
-Parameters = Mapping[str, Any]
 
 
 def _check_container(name: str) -> None:
@@ -50,14 +40,6 @@ def _check_container(name: str) -> None:
 def _check_domain(domain: str) -> None:
     if not urlsplit(domain if "://" in domain else f"//{domain}").hostname:
         raise ValueError("must be a host name.")
-
-
-def check_parameters(parameters: Parameters | Callable[[str], Parameters]) -> None:
-    """Raise ValueError, with the end of a sentence, for a parameter that uploads do not take."""
-    if callable(parameters):
-        return
-    if unknown := parameters.keys() - {*CONTENT_SETTINGS, *UPLOAD_PARAMETERS}:
-        raise ValueError(f"has {min(unknown)!r}, which uploads do not take: remove it.")
 
 
 def check_expire(seconds: int) -> None:

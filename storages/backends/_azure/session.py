@@ -7,10 +7,16 @@ import logging
 import random
 import time
 from typing import Any, cast
+from xml.etree.ElementTree import Element
 
-from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import (
+    AzureError,
+    DecodeError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.core.pipeline import PipelineRequest, PipelineResponse
-from azure.core.pipeline.policies import HTTPPolicy
+from azure.core.pipeline.policies import ContentDecodePolicy, HTTPPolicy
 from azure.core.pipeline.transport import RequestsTransport
 
 from storages.http import explain_transport, new_session
@@ -111,6 +117,9 @@ class Retry(HTTPPolicy[Any, Any]):
             raise error
         assert response is not None
         response.http_response.location_mode = location
+        if response.http_response.status_code >= 400 and not _has_message(response.http_response):
+            # The SDK would look for a message in it, and fail where there is none.
+            response.http_response.content_type = "text/plain"
         return response
 
     def _try(
@@ -128,6 +137,19 @@ def _passes(response: PipelineResponse[Any, Any] | None, error: AzureError | Non
         return response.http_response.status_code in _PASSING
     cause = getattr(error, "inner_exception", None) or error
     return cause is not None and explain_transport(cause, "")[0] not in _LASTING
+
+
+def _has_message(answer: Any) -> bool:
+    """Return True unless the SDK would find an error without a message in the answer."""
+    try:
+        body = ContentDecodePolicy.deserialize_from_http_generics(answer)
+    except DecodeError:
+        return True
+    if isinstance(body, Element):
+        told: Any = {each.tag.lower(): each.text for each in body}
+    else:
+        told = body.get("error") if isinstance(body, dict) else None
+    return not told or not isinstance(told, dict) or isinstance(told.get("message"), str)
 
 
 def _wait(response: PipelineResponse[Any, Any] | None, attempt: int) -> float:

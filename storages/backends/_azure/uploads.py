@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import errno
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import md5
 from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
-from azure.storage.blob import BlobBlock, BlobClient
+from azure.storage.blob import BlobBlock, BlobClient, StandardBlobTier
 
 from storages.driver import Entry, Source
 from storages.parts import send_in_parts
 
 from .errors import code_of
+
+#: What a save may say of a file, by the names of the SDK's keywords.
+CONTENT_SETTINGS = (
+    "cache_control",
+    "content_disposition",
+    "content_encoding",
+    "content_language",
+    "content_type",
+)
+UPLOAD_PARAMETERS = ("encryption_scope", "metadata", "standard_blob_tier", "tags")
+_TIERS = [each.value for each in StandardBlobTier]
+
+Parameters = Mapping[str, Any]
 
 SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in blocks
 BLOCK_SIZE = 8 * 1024 * 1024  # bytes
@@ -25,6 +38,17 @@ WRITE_ATTEMPTS = 20  # while others write the same name in blocks
 
 #: A condition that was not met: the name is taken, or holds another content.
 _UNMET = {"BlobAlreadyExists", "ConditionNotMet"}
+
+
+def check_parameters(parameters: Parameters | Callable[[str], Parameters]) -> None:
+    """Raise ValueError, with the end of a sentence, for a parameter that uploads do not take."""
+    if callable(parameters):
+        return
+    if unknown := parameters.keys() - {*CONTENT_SETTINGS, *UPLOAD_PARAMETERS}:
+        raise ValueError(f"has {min(unknown)!r}, which uploads do not take: remove it.")
+    tier = parameters.get("standard_blob_tier")
+    if tier is not None and tier not in _TIERS:
+        raise ValueError(f"has an unknown 'standard_blob_tier': use one of {', '.join(_TIERS)}.")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from azure.storage.blob import (
 )
 
 from .account import Account
-from .options import CONTENT_SETTINGS
+from .uploads import CONTENT_SETTINGS
 
 SKEW = timedelta(minutes=15)  # signatures begin so long ago: clocks differ
 #: How long a delegation key may live (REST reference, "Get User Delegation Key").

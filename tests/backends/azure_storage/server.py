@@ -6,7 +6,6 @@ import json
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
 from functools import cache
 from typing import Any, Self
 
@@ -104,11 +103,6 @@ class RawContainer:
         self.client.upload_blob(
             self.prefix + name, content, overwrite=True, content_settings=settings, **arguments
         )
-
-    def plant(self, names: Iterable[str]) -> None:
-        """Make small files."""
-        for name in names:
-            self.put(name, b"x")
 
     def head(self, name: str) -> Any:
         return self.client.get_blob_client(self.prefix + name).get_blob_properties()

@@ -433,6 +433,39 @@ def test_a1_a2_passing_trouble_is_waited_out(
 
 
 @each_call
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("xml", b"<Error><Code>InternalError</Code><Message></Message></Error>"),
+        ("xml", b"<Error><Code>InternalError</Code><Message/></Error>"),
+        ("xml", b"<Error><Code>InternalError</Code></Error>"),
+        ("xml", b'<Error xmlns="urn:x"><Code>InternalError</Code><Message>m</Message></Error>'),
+        ("xml", b"<Error/>"),
+        ("xml", b"<Error"),
+        ("xml", b""),
+        ("json", b'{"error": {"code": "InternalError"}}'),
+        ("json", b'{"error": {"code": "InternalError", "message": 5}}'),
+        ("json", b'{"error": "InternalError"}'),
+        ("json", b'{"error": null}'),
+        ("json", b"[]"),
+    ],
+)
+@pytest.mark.parametrize("header", [{"x-ms-error-code": "InternalError"}, {}], ids=["", "bare"])
+def test_error_without_a_message_is_told_all_the_same(
+    site: Site,
+    scripted: AzureStorage,
+    call: Callable[[AzureStorage], object],
+    kind: str,
+    body: bytes,
+    header: dict[str, str],
+) -> None:
+    said = {**header, "Content-Type": f"application/{kind}"}
+    site.front.answer(500, body, said, times=None)
+    with failing(site, errno.EIO, "answered 500"):
+        call(scripted)
+
+
+@each_call
 def test_a1_service_that_is_always_busy_is_told_after_some_tries(
     site: Site, scripted: AzureStorage, call: Callable[[AzureStorage], object]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 import os
 import pickle
@@ -22,11 +23,14 @@ import time_machine
 from azure.storage.blob import (
     AccountSasPermissions,
     ResourceTypes,
+    StandardBlobTier,
     generate_account_sas,
 )
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.core.management import call_command
 from django.test import override_settings
 
 from storages.backends.azure_storage import AzureStorage
@@ -390,6 +394,40 @@ def test_property_that_azure_does_not_have_is_refused(site: Site, parameters: An
     with pytest.raises(ImproperlyConfigured, match="'acl'"):
         save(site.storage(object_parameters=parameters))
     assert site.raw.names() == []
+
+
+@pytest.mark.parametrize("tier", ["cool", "Premium", "", 5])
+def test_tier_that_azure_does_not_have_is_refused_with_those_that_it_has(
+    site: Site, tier: Any
+) -> None:
+    parameters = {"standard_blob_tier": tier}
+    for given in (parameters, lambda _name: parameters):
+        with pytest.raises(ImproperlyConfigured, match=r"_tier.*(?=.*Hot)(?=.*Cool)"):
+            save(site.storage(object_parameters=given))
+    assert site.raw.names() == []
+
+
+def test_tier_may_be_the_sdk_s_own(site: Site) -> None:
+    for tier in (StandardBlobTier.COOL, None):
+        save(site.storage(object_parameters={"standard_blob_tier": tier}, file_overwrite=True))
+    assert site.raw.names() == ["a.txt"]
+
+
+def test_checks_and_commands_work(site: Site) -> None:
+    options = site.options(location="media", expiration_secs=600)
+    entry = {"BACKEND": AZURE, "OPTIONS": options}
+    with override_settings(STORAGES={**storages.backends, "azure": entry}):
+        storages["azure"].save("dir/a.txt", ContentFile(b"content"))
+        assert [each for each in run_checks() if "azure" in str(each).lower()] == []
+        told = {}
+        for command in (["storages_list", "azure", "--recursive"], ["storages_check", "azure"]):
+            out = io.StringIO()
+            call_command(*command, stdout=out)
+            told[command[0]] = out.getvalue()
+    assert "dir/a.txt" in told["storages_list"]
+    assert "failed" not in told["storages_check"]
+    assert site.server.key not in str(told)
+    assert site.raw.names() == ["media/dir/a.txt"]
 
 
 @pytest.mark.parametrize("size", [7, 9 * MIB])

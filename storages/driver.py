@@ -80,8 +80,10 @@ class Source(io.BufferedIOBase):
     ``content_type`` is what the upload declared, or what the name implies. ``headers`` and
     ``metadata`` are those of `Entry`; they describe the file that is being changed or copied, and
     win over what the options say. ``file`` is the content itself, for what only some files have,
-    such as a path. An exception that reading the content raised is kept in ``error``, so that it
-    reaches the caller whatever an SDK makes of it.
+    such as a path. ``is_packed`` is True if the bytes are already in the form that the header
+    ``content-encoding`` names; only backends with ``keeps_encoding`` get such. An exception that
+    reading the content raised is kept in ``error``, so that it reaches the caller whatever an SDK
+    makes of it.
     """
 
     def __init__(
@@ -91,11 +93,13 @@ class Source(io.BufferedIOBase):
         *,
         headers: Mapping[str, str] = {},
         metadata: Mapping[str, str] = {},
+        is_packed: bool = False,
     ) -> None:
         self.file = file
         self.content_type = content_type
         self.headers = headers
         self.metadata = metadata
+        self.is_packed = is_packed
         self.error: Exception | None = None
         self.size = file.seek(0, io.SEEK_END)
         file.seek(0)
@@ -152,6 +156,8 @@ class Driver:
 
     #: Exception classes of an SDK that `_explain` knows; OSErrors are known anyway.
     sdk_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    #: True if the content encoding of a `Source` is stored with the file.
+    keeps_encoding: ClassVar[bool] = False
 
     def _stat(self, key: str) -> Entry:
         """Describe the file at a key, or the directory.
@@ -249,6 +255,23 @@ class Driver:
         except known as exc:
             return None if self._explain(exc)[0] in _ABSENT else exc
         return None
+
+    def _copy(
+        self,
+        origin: Driver,  # noqa: ARG002
+        source_key: str,  # noqa: ARG002
+        entry: Entry,  # noqa: ARG002
+        key: str,  # noqa: ARG002
+        *,
+        overwrite: bool,  # noqa: ARG002
+    ) -> bool:
+        """Store under a key a file of another storage, without moving its content through here.
+
+        Returns False, and stores nothing, if the service cannot do that. ``entry`` is what
+        ``origin`` tells of the file; the copy is of this very content, else OSError (ESTALE). It
+        keeps the content type, encoding, headers and metadata. All else is as in `_write`.
+        """
+        return False
 
     def _list(self, key: str) -> Iterable[Listed]:
         """Yield what lies directly in the directory at a key, as base names; ``""`` is the root.

@@ -40,6 +40,7 @@ class AzureStorage(AzureConnector):
     """Files as block blobs of a container."""
 
     sdk_errors = ERRORS
+    keeps_encoding = True
 
     def get_object_parameters(self, name: str) -> dict[str, Any]:
         """Return what is stored with a file of a name; a subclass may add to it per file."""

@@ -19,6 +19,7 @@ except ImportError as exc:
     raise sdk_missing("s3", exc) from exc
 
 from ._s3.companions import CalledByCompanions
+from ._s3.copies import S3Copies
 from ._s3.downloads import body_from, described
 from ._s3.errors import ERRORS, code_of, explain
 from ._s3.listings import DIRECTORY
@@ -45,7 +46,7 @@ _NO_BULK = frozenset(
 )
 
 
-class S3Boto3Storage(CalledByCompanions, S3Urls):
+class S3Boto3Storage(S3Copies, CalledByCompanions, S3Urls):
     """Files as objects of a bucket."""
 
     sdk_errors = ERRORS

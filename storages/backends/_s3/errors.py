@@ -82,6 +82,7 @@ _PERMISSIONS = {
     "GetObject": "s3:GetObject, and s3:ListBucket without which a missing file is denied too",
     "ListObjectsV2": "s3:ListBucket",
     "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
     "CreateBucket": "s3:CreateBucket, and the name may belong to another account",
 }
 #: The SDK's own errors, narrowest first.

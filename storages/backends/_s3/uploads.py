@@ -54,6 +54,7 @@ class S3Uploads(S3Listings):
     """Stores contents."""
 
     unasked_size = SINGLE_PUT
+    keeps_encoding = True
 
     def _write(
         self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
@@ -137,7 +138,7 @@ class S3Uploads(S3Listings):
     def _is_compressed(self, source: Source, parameters: Parameters) -> bool:
         """Return True if a source is to be compressed, for its type or since its label says so."""
         if source.headers.get("content-encoding") == "gzip":
-            return True  # a file that was read, and so unpacked, to be changed
+            return not source.is_packed  # else it was read, and so unpacked, to be changed
         if label := parameters.get("ContentEncoding"):
             start = source.read(len(GZIP_MAGIC))
             source.seek(0)
@@ -251,12 +252,29 @@ def upload_in_parts(
     workers the calling thread sends them. Every failure aborts the upload.
     """
     part_size = max(part_size, -(-source.size // MAX_PARTS))
+    checksum = {n: each for n, each in parameters.items() if n == "ChecksumAlgorithm"}
+
+    def send(target: Parameters) -> list[Part]:
+        return _send(call, source, {**target, **checksum}, part_size, workers)
+
+    assembled(call, send, key=key, parameters=parameters, condition=condition, is_done=is_done)
+
+
+def assembled(
+    call: Callable[..., Any],
+    send: Callable[[Parameters], list[Part]],
+    *,
+    key: str,
+    parameters: Mapping[str, Any],
+    condition: Mapping[str, Any],
+    is_done: Callable[[ClientError], bool],
+) -> None:
+    """Make an object of the parts that ``send`` stores, given the arguments for each of them."""
     upload = call("create_multipart_upload", Key=key, **parameters)
     repeated = {name: parameters[name] for name in _REPEATED if name in parameters}
     target = {"Key": key, "UploadId": upload["UploadId"], **repeated}
-    checksum = {n: each for n, each in parameters.items() if n == "ChecksumAlgorithm"}
     try:
-        parts = _send(call, source, {**target, **checksum}, part_size, workers)
+        parts = send(target)
         try:
             call(
                 "complete_multipart_upload", MultipartUpload={"Parts": parts}, **target, **condition

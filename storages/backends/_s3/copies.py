@@ -1,0 +1,161 @@
+"""Copies that S3 makes by itself, between buckets that one client reaches."""
+
+from __future__ import annotations
+
+import errno
+import io
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+from botocore.exceptions import ClientError, ParamValidationError
+
+from storages.driver import Driver, Entry, Source
+
+from .errors import code_of
+from .options import MIN_PART
+from .uploads import (
+    MAX_PARTS,
+    REFUSALS,
+    TOKEN,
+    UPLOAD_WORKERS,
+    Parameters,
+    Part,
+    S3Uploads,
+    assembled,
+)
+
+#: Bytes that S3 copies by one request here, of the 5 GiB that it takes: more need long to answer.
+COPIED_AT_ONCE = 512 * 1024 * 1024
+#: What describes a file. S3 copies all of it, or has to be given all of it.
+_DESCRIBING = frozenset(
+    {
+        "CacheControl",
+        "ContentDisposition",
+        "ContentEncoding",
+        "ContentLanguage",
+        "ContentType",
+        "Expires",
+        "Metadata",
+        "Tagging",
+        "WebsiteRedirectLocation",
+    }
+)
+_OWN_KEY = "SSECustomerKey"
+
+
+class S3Copies(S3Uploads):
+    """Has S3 copy files."""
+
+    def _copy(
+        self, origin: Driver, source_key: str, entry: Entry, key: str, *, overwrite: bool
+    ) -> bool:
+        if not isinstance(origin, S3Copies) or self._differs_from(origin):
+            return False
+        if not overwrite:
+            self._refuse_taken(key)
+        source: Parameters = {"CopySource": {"Bucket": origin.bucket_name, "Key": source_key}}
+        if entry.etag:
+            source["CopySourceIfMatch"] = entry.etag
+        condition = {} if overwrite else {"IfNoneMatch": "*"}
+        transfer = self.transfer_config
+        try:
+            if entry.size > (transfer.multipart_threshold if transfer else COPIED_AT_ONCE):
+                self._copy_in_parts(origin, source, source_key, entry.size, key, condition)
+            else:
+                said = self._said_of_copy(origin, source_key, key)
+                self._call("copy_object", Key=key, **source, **said, **condition)
+        except ParamValidationError:
+            # Older versions of boto3 know no condition for the name.
+            return False
+        except ClientError as exc:
+            if code_of(exc) in REFUSALS - {"NoSuchKey"} and not overwrite:
+                self._refuse_taken(key)
+            raise
+        self._forget(key)
+        return True
+
+    def _differs_from(self, origin: S3Copies) -> bool:
+        """Return True if S3 would not make of a file of another storage what a save here would."""
+        encrypted = any(_OWN_KEY in each.object_parameters for each in (self, origin))
+        return self.client is not origin.client or self.gzip or encrypted
+
+    def _refuse_taken(self, key: str) -> None:
+        # Not every service keeps to the condition.
+        try:
+            self._call("head_object", Key=key, **self._read_parameters)
+        except ClientError as exc:
+            if code_of(exc) != "404":
+                raise
+            return
+        raise FileExistsError(errno.EEXIST, "The name is taken")
+
+    def _said_of_copy(self, origin: S3Copies, source_key: str, key: str) -> Parameters:
+        """Return what the options say of a copy; all of its description if they describe it."""
+        name = key.removeprefix(self._prefix).lstrip("/")
+        said = {**self._preset, **self.get_object_parameters(name)}
+        if _DESCRIBING.isdisjoint(said):
+            return {each: value for each, value in said.items() if each != "ChecksumAlgorithm"}
+        return {**self._described_copy(origin, source_key, key), "MetadataDirective": "REPLACE"}
+
+    def _described_copy(self, origin: S3Copies, source_key: str, key: str) -> Parameters:
+        found = origin._stat(source_key)
+        return self._upload_parameters(
+            key,
+            Source(
+                io.BytesIO(),
+                found.content_type or self.default_content_type,
+                headers=found.headers,
+                metadata=found.metadata,
+            ),
+        )
+
+    def _copy_in_parts(
+        self,
+        origin: S3Copies,
+        source: Parameters,
+        source_key: str,
+        size: int,
+        key: str,
+        condition: Mapping[str, Any],
+    ) -> None:
+        transfer: Any = self.transfer_config
+        workers = transfer.max_concurrency if transfer else UPLOAD_WORKERS
+        part_size = max(transfer.multipart_chunksize, MIN_PART) if transfer else COPIED_AT_ONCE
+        described = self._described_copy(origin, source_key, key)
+        described["Metadata"] = {**described.get("Metadata", {}), TOKEN: uuid.uuid4().hex}
+
+        def send(target: Parameters) -> list[Part]:
+            def copy_part(number: int, wanted: str) -> Part:
+                answer = self._call(
+                    "upload_part_copy",
+                    PartNumber=number,
+                    CopySourceRange=wanted,
+                    **source,
+                    **target,
+                )
+                return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+            pool = ThreadPoolExecutor(workers)
+            try:
+                return list(pool.map(copy_part, count(1), _ranges(size, part_size)))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+        assembled(
+            self._call,
+            send,
+            key=key,
+            parameters=described,
+            condition=condition,
+            is_done=lambda exc: self._is_ours(exc, key, described),
+        )
+
+
+def _ranges(size: int, part_size: int) -> Iterator[str]:
+    """Yield the range of each part, as the header has it."""
+    step = max(part_size, -(-size // MAX_PARTS))
+    for start in range(0, size, step):
+        yield f"bytes={start}-{min(start + step, size) - 1}"

@@ -1,0 +1,282 @@
+"""The two ends of a copy: storages of this package, and any others through Django's API."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import posixpath
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, cast
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage, Storage
+from django.utils import timezone
+
+from storages.base import BaseStorage
+from storages.configured import options_of
+from storages.contents import COPY_SIZE, as_content, check_size, copied, is_rewindable
+from storages.driver import Entry, Source
+from storages.files import Reader
+from storages.local import LocalStorage
+from storages.spool import Spool
+from storages.utils import guess_content_type, is_nameable, normalize_name, unwrapped
+
+from .deleting import Deleted, delete_many
+
+#: Headers that mean the same to every service.
+KEPT = ("cache-control", "content-disposition", "content-language", "expires")
+#: Options that tell where the files are, apart from those that `BaseStorage.root` tells.
+_WHERE = frozenset(
+    {
+        *("server", "host", "port", "user", "params", "root_path", "region"),
+        *("using", "connection_string", "database", "option", "provider_name"),
+        *("path_root", "select_user", "oauth2_access_token", "oauth2_refresh_token"),
+    }
+)
+#: What Django's API calls for content; an author may have replaced any of it.
+_CALLED = ("open", "_open", "save", "_save", "delete")
+
+#: What a file is called, and what is known of it.
+Found = tuple[str, Entry]
+
+
+class End:
+    """One end of a copy: a storage of this package, on its primitives."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self.storage = storage.settled()
+        #: True if reading a file costs nothing worth saving.
+        self.is_local = isinstance(storage, LocalStorage)
+        #: True if the end stores a content's encoding with it.
+        self.keeps_encoding = storage.keeps_encoding
+
+    @property
+    def place(self) -> tuple[object, tuple[str, ...]]:
+        """Where the files are: what has to be equal, and a path within that."""
+        storage = self.storage
+        if isinstance(storage, LocalStorage):
+            return "local", Path(os.path.realpath(storage.location)).parts
+        values = [
+            repr(each.value(storage))
+            for name, each in sorted(options_of(type(storage)).items())
+            if name in _WHERE and not each.alias_of
+        ]
+        path = "/".join(storage.root() or (storage.key("", root=True),))
+        return tuple(values), tuple(filter(None, path.split("/")))
+
+    @property
+    def most_jobs(self) -> int | None:
+        """How many may use the storage at once, None if there is no limit."""
+        pool: Any = getattr(self.storage, "_pool", None)
+        pool = pool() if callable(pool) else pool
+        return None if pool is None else int(pool.limits[0])
+
+    def shares_connections(self, other: End) -> bool:
+        """Return True if reading here and writing there at once would take two of one pool."""
+        pool = getattr(self.storage, "_pool", None)
+        return pool is not None and pool is getattr(other.storage, "_pool", None)
+
+    def named(self, path: str) -> str:
+        """Return a path in its one spelling, ``""`` for the root."""
+        return normalize_name(path, root=True)
+
+    def walk(self, path: str) -> Iterator[Found]:
+        """Yield every file below a directory."""
+        return self.storage.scan(path, recursive=True)
+
+    def names_in(self, directory: str) -> set[str]:
+        """Return the names of the files and directories in a directory."""
+        return {name for name, _ in self.storage.scan(directory)}
+
+    def stat(self, name: str) -> Entry | None:
+        """Return what is known of a file or directory; None if there is none."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return self.storage.stat(name)
+        return None
+
+    @contextmanager
+    def opened(self, name: str, *, unpacked: bool = False) -> Iterator[tuple[Entry, IO[bytes]]]:
+        """Give all that is known of a file, and its stored bytes as a rewindable file.
+
+        With ``unpacked`` the content comes as readers get it, whatever its encoding.
+        """
+        storage = self.storage
+        key = storage.key(name)
+        with storage._errors(name):  # noqa: SLF001 - the base's own steps, here and below
+            entry, stream = storage._open_stream(key)  # noqa: SLF001
+            if entry.is_directory:
+                raise IsADirectoryError(errno.EISDIR, "Is a directory", name)
+        raw: Any = stream
+        if not isinstance(stream, io.FileIO):
+            raw = Reader(storage, key, name, entry, stream)
+        with raw:
+            if not (unpacked and entry.encoding):
+                yield entry, raw
+                return
+        with storage.open(name) as file, self.spooled(file) as spool:
+            yield entry, spool
+
+    @contextmanager
+    def spooled(self, file: Any) -> Iterator[IO[bytes]]:
+        """Give a copy of a content, which moves to disk where it is large."""
+        with Spool(self.storage.max_memory_size) as spool:
+            shutil.copyfileobj(file, spool, COPY_SIZE)
+            spool.seek(0)
+            yield cast("IO[bytes]", spool)
+
+    def store(self, name: str, file: IO[bytes], entry: Entry) -> None:
+        """Store a content with what is known of it, over any other of its name."""
+        storage = self.storage
+        headers = {each: entry.headers[each] for each in KEPT if each in entry.headers}
+        is_packed = bool(entry.encoding and self.keeps_encoding)
+        if is_packed:
+            headers["content-encoding"] = str(entry.encoding)
+        kind = entry.content_type or guess_content_type(name, storage.default_content_type)
+        source = Source(file, kind, headers=headers, metadata=entry.metadata, is_packed=is_packed)
+        check_size(source.size, storage.max_size, name)
+        try:
+            with storage._errors(name):  # noqa: SLF001
+                storage._write(storage.key(name), source, overwrite=True)  # noqa: SLF001
+        except Exception:
+            # What went wrong in reading is the other end's.
+            if source.error is not None:
+                raise source.error from None
+            raise
+
+    def copy_within(self, origin: End, name: str, entry: Entry) -> bool:
+        """Let the service copy a file by itself; False if it cannot."""
+        if isinstance(origin, ForeignEnd):
+            return False
+        storage = self.storage
+        with storage._errors(name):  # noqa: SLF001
+            return storage._copy(  # noqa: SLF001
+                origin.storage, origin.storage.key(name), entry, storage.key(name), overwrite=True
+            )
+
+    def remove(self, names: Iterable[str]) -> Iterator[Deleted]:
+        """Remove files."""
+        return delete_many(self.storage, names)
+
+
+class ForeignEnd(End):
+    """A storage of which only Django's API is known."""
+
+    storage: Any
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.is_local = False
+        self.keeps_encoding = False
+
+    @property
+    def place(self) -> tuple[object, tuple[str, ...]]:
+        """The storage itself."""
+        return id(self.storage), ()
+
+    def walk(self, path: str) -> Iterator[Found]:
+        """List directory by directory, and ask for each file."""
+        directories, files = self.storage.listdir(path)
+        for each in files:
+            name = posixpath.join(path, each)
+            if is_nameable(name) and (entry := self._described(name)):
+                yield name, entry
+        for each in directories:
+            if is_nameable(each):
+                yield from self.walk(posixpath.join(path, each))
+
+    def names_in(self, directory: str) -> set[str]:
+        """List a directory."""
+        directories, files = self.storage.listdir(directory)
+        return {posixpath.join(directory, each) for each in (*directories, *files)}
+
+    def stat(self, name: str) -> Entry | None:
+        """Ask whether there is a directory, then for a file."""
+        # What a storage says of the listing of a file may be anything.
+        with suppress(OSError):
+            if any(self.storage.listdir(name)):
+                return Entry(0, is_directory=True)
+        return self._described(name)
+
+    def _described(self, name: str) -> Entry | None:
+        """Ask for the size of a file, and for the time where the storage has one."""
+        with suppress(FileNotFoundError):
+            if self.storage.exists(name):
+                return Entry(self.storage.size(name), self._modified(name))
+        return None
+
+    def _modified(self, name: str) -> datetime | None:
+        try:
+            moment: datetime = self.storage.get_modified_time(name)
+        except NotImplementedError:
+            return None
+        return moment if timezone.is_aware(moment) else moment.astimezone(UTC)
+
+    @contextmanager
+    def opened(
+        self,
+        name: str,
+        *,
+        unpacked: bool = False,  # noqa: ARG002 - it always is
+    ) -> Iterator[tuple[Entry, IO[bytes]]]:
+        """Open a file, through a copy of it if it cannot be rewound."""
+        with ExitStack() as stack:
+            file: Any = stack.enter_context(self.storage.open(name, "rb"))
+            if not is_rewindable(file):
+                file = stack.enter_context(self.spooled(file))
+            size = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            yield Entry(size), file
+
+    def store(self, name: str, file: IO[bytes], entry: Entry) -> None:
+        """Save a file in the place of any other of its name, which is removed first."""
+        if self.storage.exists(name):
+            self.storage.delete(name)
+        saved = self.storage.save(name, as_content(file, name, entry.content_type))
+        if saved != name:
+            self.storage.delete(saved)
+            raise OSError(errno.EINVAL, f"The storage would call the file {saved!r}", name)
+        if self.storage.size(name) != file.seek(0, io.SEEK_END):
+            raise OSError(errno.EIO, "The storage kept another number of bytes", name)
+
+    @contextmanager
+    def spooled(self, file: Any) -> Iterator[IO[bytes]]:
+        """Give a copy of a content, which moves to disk where it is large."""
+        with copied(File(file), max_memory=COPY_SIZE, max_size=None) as again:
+            yield cast("IO[bytes]", again)
+
+    def copy_within(self, origin: End, name: str, entry: Entry) -> bool:  # noqa: ARG002
+        """Return False: nothing is known of the service."""
+        return False
+
+
+def end_of(storage: Storage) -> End:
+    """Return how a storage is copied from and to.
+
+    Django's own storage on a directory is written as `LocalStorage` does it: whole or not at all.
+    """
+    found = unwrapped(storage)
+    if not _is_plain(found):
+        return ForeignEnd(found)
+    if isinstance(found, BaseStorage):
+        return End(found)
+    return End(
+        LocalStorage(
+            location=found.location,
+            file_permissions_mode=found.file_permissions_mode,
+            directory_permissions_mode=found.directory_permissions_mode,
+        )
+    )
+
+
+def _is_plain(storage: Storage) -> bool:
+    """Return True if no author's own method reads or writes the files."""
+    if not isinstance(storage, (BaseStorage, FileSystemStorage)):
+        return False
+    package = "storages." if isinstance(storage, BaseStorage) else "django."
+    made = (getattr(type(storage), each).__module__ for each in _CALLED)
+    return all(module.startswith((package, "django.")) for module in made)

@@ -1,0 +1,807 @@
+"""Copying between storages: what is copied, skipped, refused and deleted, on real servers."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage, Storage
+
+from storages.driver import Entry, Listed, Source, Stream
+from storages.local import LocalStorage
+from storages.testing.sources import random_bytes
+from storages.testing.spellings import PUNCTUATION, SCRIPTS
+from storages.transfers import COPIED, DELETED, FAILED, SKIPPED, NothingToCopy, Report, copy
+from tests.backends.azure_storage.server import RawContainer
+from tests.backends.azure_storage.server import account as azure_account
+from tests.backends.couchdb.server import RawDatabase
+from tests.backends.database.server import COLUMNS, MORE, Place
+from tests.backends.ftp.server import location
+from tests.backends.sftpstorage.server import options as sftp_options
+from tests.memory import MemoryStorage
+from tests.servers.azurite import Azurite
+from tests.servers.http import HTTPProxy
+from tests.servers.moto import Moto
+from tests.servers.openssh import OpenSSH
+from tests.servers.pouchdb import PouchDB
+from tests.servers.proxy import Direction, Proxy
+from tests.servers.pyftpdlib_server import Pyftpdlib
+
+MIB = 1024 * 1024
+LONG_AGO = 1_700_000_000  # seconds since the epoch
+LARGE = 9 * MIB  # bytes: more than any backend sends by one request
+
+#: Contents of every size that is treated in a way of its own, under names that have to be quoted.
+FILES = {
+    "a.txt": b"content",
+    "empty.txt": b"",
+    "dir/b.css": b"body {}",
+    "dir/deep/large.bin": random_bytes(LARGE),
+    "dir/deep/more.bin": random_bytes(MIB + 1, seed=1),
+    "dir/naïve name+100%.txt": b"odd",
+}
+
+
+class Foreign(FileSystemStorage):
+    """A storage of someone else's, who reads and writes in a way of their own."""
+
+    def _save(self, name: str, content: Any) -> str:
+        return str(super()._save(name, ContentFile(content.read()[::-1])))
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        with super()._open(name, mode) as file:
+            return ContentFile(file.read()[::-1], name)
+
+
+def reads(storage: Storage, name: str) -> bytes:
+    with storage.open(name) as file:
+        content: bytes = file.read()
+    return content
+
+
+def fill(storage: Storage, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        assert storage.save(name, ContentFile(content)) == name
+        if isinstance(storage, LocalStorage):
+            # As most files are: some servers tell times in whole seconds, rounded down.
+            os.utime(storage.path(name), (LONG_AGO, LONG_AGO))
+
+
+def names_of(report: Report, action: str) -> set[str]:
+    return {each.name for each in report.of(action)}
+
+
+def assert_same(storage: Storage, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        found = reads(storage, name)
+        assert found == content, f"{name}: {len(found)} bytes instead of {len(content)}"
+
+
+# -- ends -----------------------------------------------------------------------------------------
+
+
+def started(server: Any) -> Iterator[Any]:
+    if reason := server.available():
+        pytest.skip(reason)
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Moto]:
+    yield from started(Moto())
+
+
+@pytest.fixture(scope="module")
+def azurite() -> Iterator[Azurite]:
+    yield from started(Azurite())
+
+
+@pytest.fixture(scope="module")
+def pouchdb() -> Iterator[PouchDB]:
+    yield from started(PouchDB())
+
+
+@pytest.fixture(scope="module")
+def sshd() -> Iterator[OpenSSH]:
+    yield from started(OpenSSH())
+
+
+@pytest.fixture(scope="module")
+def ftpd() -> Iterator[Pyftpdlib]:
+    yield from started(Pyftpdlib())
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(location=tmp_path / "local")
+
+
+def s3_on(server: Any, bucket: str = "", **options: Any) -> Any:
+    """Return a storage on a bucket, made anew unless it is named."""
+    from storages.backends.s3boto3 import S3Boto3Storage  # noqa: PLC0415
+
+    given = {
+        "endpoint_url": f"http://{server.host}:{server.port}",
+        "access_key": "key",
+        "secret_key": "secret",
+        "region_name": "us-east-1",
+        "bucket_name": bucket or f"copy-{uuid.uuid4().hex}",
+        "auto_create_bucket": True,
+    }
+    return S3Boto3Storage(**{**given, **options})
+
+
+def made_s3(request: pytest.FixtureRequest, _path: Path) -> Iterator[Storage]:
+    yield s3_on(request.getfixturevalue("moto"))
+
+
+def made_azure(request: pytest.FixtureRequest, _path: Path) -> Iterator[Storage]:
+    from storages.backends.azure_storage import AzureStorage  # noqa: PLC0415
+
+    server = request.getfixturevalue("azurite")
+    with RawContainer(server) as container:
+        yield AzureStorage(azure_container=container.name, **azure_account(server))
+
+
+def made_couchdb(request: pytest.FixtureRequest, _path: Path) -> Iterator[Storage]:
+    from storages.backends.couchdb import CouchDBStorage  # noqa: PLC0415
+
+    server = request.getfixturevalue("pouchdb")
+    with RawDatabase(server) as database:
+        yield CouchDBStorage(
+            server=f"http://{server.host}:{server.port}",
+            database=database.name,
+            user=server.user,
+            password=server.password,
+        )
+
+
+def made_sftp(request: pytest.FixtureRequest, _path: Path) -> Iterator[Storage]:
+    from storages.backends.sftpstorage import SFTPStorage  # noqa: PLC0415
+
+    server = request.getfixturevalue("sshd")
+    root = f"{server.root}/{uuid.uuid4().hex}"
+    with SFTPStorage(root_path=root, max_connections=3, **sftp_options(server)) as storage:
+        yield storage
+
+
+def made_ftp(request: pytest.FixtureRequest, _path: Path) -> Iterator[Storage]:
+    from storages.backends.ftp import FTPStorage  # noqa: PLC0415
+
+    server = request.getfixturevalue("ftpd")
+    place = location(server, uuid.uuid4().hex)
+    with FTPStorage(location=place, max_connections=3) as storage:
+        yield storage
+
+
+def made_database(_request: pytest.FixtureRequest, path: Path) -> Iterator[Storage]:
+    from storages.backends.database import DatabaseStorage  # noqa: PLC0415
+
+    place = Place("sqlite", None, path)
+    with place.alias() as alias:
+        storage = DatabaseStorage(db_table="copied", using=alias, **COLUMNS, **MORE)
+        storage.create_table()
+        yield storage
+
+
+def made_memory(_request: pytest.FixtureRequest, _path: Path) -> Iterator[Storage]:
+    yield MemoryStorage(bucket=uuid.uuid4().hex)
+
+
+def made_django(_request: pytest.FixtureRequest, path: Path) -> Iterator[Storage]:
+    yield FileSystemStorage(location=path / "django")
+
+
+def made_foreign(_request: pytest.FixtureRequest, path: Path) -> Iterator[Storage]:
+    yield Foreign(location=path / "foreign")
+
+
+KINDS = {
+    name.removeprefix("made_"): made for name, made in globals().items() if name.startswith("made_")
+}
+
+
+@pytest.fixture(params=KINDS)
+def end(
+    request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any
+) -> Iterator[Storage]:
+    """An empty storage of each kind."""
+    with django_db_blocker.unblock():
+        yield from KINDS[request.param](request, tmp_path)
+
+
+# -- between each kind and this machine -----------------------------------------------------------
+
+
+def test_files_are_copied_there_and_back(end: Storage, local: LocalStorage, tmp_path: Path) -> None:
+    fill(local, FILES)
+    there = copy(local, end, verify=True)
+    assert (names_of(there, COPIED), there.of(FAILED)) == (set(FILES), [])
+    assert there.size == sum(map(len, FILES.values()))
+    assert_same(end, FILES)
+    back = LocalStorage(location=tmp_path / "back")
+    returned = copy(end, back, verify=True)
+    assert (names_of(returned, COPIED), returned.of(FAILED)) == (set(FILES), [])
+    assert_same(back, FILES)
+
+
+def test_copying_again_skips_what_is_equal(end: Storage, local: LocalStorage) -> None:
+    fill(local, FILES)
+    copy(local, end)
+    again = copy(local, end)
+    assert names_of(again, SKIPPED) == set(FILES)
+    assert names_of(copy(local, end, verify=True), SKIPPED) == set(FILES)
+    assert names_of(copy(local, end, resume=True), SKIPPED) == set(FILES)
+
+
+def test_changed_file_is_copied_over_the_old_one(end: Storage, local: LocalStorage) -> None:
+    fill(local, FILES)
+    copy(local, end)
+    changed = {"a.txt": b"changed and longer", "dir/b.css": b"body []"}
+    for name, content in changed.items():
+        path = Path(local.path(name))
+        path.write_bytes(content)
+        later = time.time() + 100
+        os.utime(path, (later, later))
+    assert names_of(copy(local, end), COPIED) == set(changed)
+    assert_same(end, FILES | changed)
+
+
+def test_only_the_path_is_copied(end: Storage, local: LocalStorage) -> None:
+    fill(local, FILES)
+    assert names_of(copy(local, end, "dir/deep/"), COPIED) == {
+        "dir/deep/large.bin",
+        "dir/deep/more.bin",
+    }
+    assert names_of(copy(local, end, "a.txt"), COPIED) == {"a.txt"}
+    assert not end.exists("empty.txt")
+
+
+def test_dry_run_changes_nothing(end: Storage, local: LocalStorage) -> None:
+    fill(local, FILES)
+    fill(end, {"extra.txt": b"x"})
+    report = copy(local, end, delete=True, dry_run=True)
+    assert (names_of(report, COPIED), names_of(report, DELETED)) == (set(FILES), {"extra.txt"})
+    assert end.exists("extra.txt")
+    assert not end.exists("a.txt")
+
+
+def test_what_only_the_destination_has_is_deleted_if_asked(
+    end: Storage, local: LocalStorage
+) -> None:
+    fill(local, {"a.txt": b"content", "dir/b.txt": b"content"})
+    fill(end, {"extra.txt": b"x", "dir/extra.txt": b"x", "other/extra.txt": b"x"})
+    assert copy(local, end).of(DELETED) == []
+    assert names_of(copy(local, end, "dir", delete=True), DELETED) == {"dir/extra.txt"}
+    assert names_of(copy(local, end, delete=True), DELETED) == {"extra.txt", "other/extra.txt"}
+    assert not end.exists("extra.txt")
+    assert end.exists("dir/b.txt")
+
+
+def test_parts_together_copy_each_file_once(end: Storage, local: LocalStorage) -> None:
+    names = [f"dir{number % 3}/{number}.txt" for number in range(30)]
+    fill(local, {name: name.encode() for name in names})
+    reports = [copy(local, end, part=(number, 3)) for number in (1, 2, 3)]
+    copied = [each.name for report in reports for each in report.of(COPIED)]
+    assert sorted(copied) == sorted(names)
+    assert min(len(report.of(COPIED)) for report in reports) > 0
+    assert_same(end, {name: name.encode() for name in names})
+
+
+# -- the service copies ---------------------------------------------------------------------------
+
+#: What is kept with a file, as S3 calls it.
+DESCRIBED = {
+    "ContentType": "text/x-special",
+    "CacheControl": "max-age=60",
+    "ContentDisposition": 'attachment; filename="b.txt"',
+    "ContentLanguage": "cy",
+    "Metadata": {"colour": "blue"},
+}
+
+
+def described(client: Any, bucket: str, key: str) -> dict[str, Any]:
+    found = client.head_object(Bucket=bucket, Key=key)
+    return {name: found.get(name) for name in DESCRIBED}
+
+
+@pytest.fixture
+def client(moto: Moto) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=moto.url,
+        aws_access_key_id=moto.access_key,
+        aws_secret_access_key=moto.secret_key,
+        region_name=moto.region,
+    )
+
+
+@pytest.fixture
+def front(moto: Moto) -> Iterator[HTTPProxy]:
+    with HTTPProxy(moto.host, moto.port) as proxy:
+        yield proxy
+
+
+def contents_sent(front: HTTPProxy) -> list[str]:
+    """The requests that moved content, by method and path."""
+    moving = (each for each in front.requests if each.method == "GET" or each.bytes_in)
+    return [f"{each.method} {each.target}" for each in moving if "list-type" not in each.target]
+
+
+def test_service_copies_between_its_buckets_with_all_that_describes_a_file(
+    front: HTTPProxy, client: Any
+) -> None:
+    origin, target = s3_on(front), s3_on(front)
+    fill(origin, FILES)
+    client.put_object(Bucket=origin.bucket_name, Key="dir/b.css", Body=b"body {}", **DESCRIBED)
+    fill(target, {"a.txt": b"old"})
+    front.requests.clear()
+    report = copy(origin, target)
+    assert names_of(report, COPIED) == set(FILES)
+    assert {each.detail for each in report.of(COPIED)} == {"by the service itself"}
+    assert contents_sent(front) == []
+    assert_same(target, FILES)
+    assert described(client, target.bucket_name, "dir/b.css") == DESCRIBED
+    assert names_of(copy(origin, target), SKIPPED) == set(FILES)
+
+
+def test_copy_by_the_service_in_parts_is_described_too(front: HTTPProxy, client: Any) -> None:
+    from boto3.s3.transfer import TransferConfig  # noqa: PLC0415
+
+    origin = s3_on(front)
+    parts = TransferConfig(multipart_threshold=MIB, multipart_chunksize=5 * MIB)
+    target = s3_on(front, transfer_config=parts)
+    large = {"large.bin": FILES["dir/deep/large.bin"]}
+    fill(origin, large)
+    client.put_object(
+        Bucket=origin.bucket_name, Key="large.bin", Body=large["large.bin"], **DESCRIBED
+    )
+    front.requests.clear()
+    copy(origin, target)
+    assert [each.method for each in front.requests if "partNumber" in each.target] == ["PUT"] * 2
+    assert not any(each.method == "GET" for each in front.requests if "list" not in each.target)
+    assert_same(target, large)
+    found = described(client, target.bucket_name, "large.bin")
+    del found["Metadata"]["django-storages-save"]
+    assert found == DESCRIBED
+    assert target.stat("large.bin").metadata == {"colour": "blue"}
+
+
+def test_options_of_the_destination_add_to_what_is_copied(front: HTTPProxy, client: Any) -> None:
+    origin = s3_on(front)
+    target = s3_on(front, object_parameters={"CacheControl": "max-age=1", "ContentLanguage": "de"})
+    client.create_bucket(Bucket=origin.bucket_name)
+    kept = {"ContentType": "text/x-special", "ContentLanguage": "cy"}
+    client.put_object(Bucket=origin.bucket_name, Key="a.txt", Body=b"content", **kept)
+    copy(origin, target)
+    found = described(client, target.bucket_name, "a.txt")
+    assert found["ContentType"] == "text/x-special"
+    assert (found["ContentLanguage"], found["CacheControl"]) == ("cy", "max-age=1")
+
+
+def test_denied_copy_by_the_service_is_done_by_reading_and_writing(front: HTTPProxy) -> None:
+    origin, target = s3_on(front), s3_on(front)
+    fill(origin, {"a.txt": b"content"})
+    copied_to = f"/{target.bucket_name}/a.txt"
+    front.answer(403, DENIED, method="PUT", path=copied_to, times=1)
+    (outcome,) = copy(origin, target).outcomes
+    assert (outcome.action, outcome.detail) == (COPIED, "")
+    assert reads(target, "a.txt") == b"content"
+
+
+DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+
+
+# -- what describes a file, between services ------------------------------------------------------
+
+
+def test_description_is_kept_from_one_service_to_another(
+    moto: Moto, client: Any, azurite: Azurite
+) -> None:
+    from storages.backends.azure_storage import AzureStorage  # noqa: PLC0415
+
+    origin, back = s3_on(moto), s3_on(moto)
+    client.create_bucket(Bucket=origin.bucket_name)
+    client.put_object(Bucket=origin.bucket_name, Key="b.txt", Body=b"content", **DESCRIBED)
+    with RawContainer(azurite) as container:
+        azure = AzureStorage(azure_container=container.name, **azure_account(azurite))
+        copy(origin, azure)
+        found = container.client.get_blob_client("b.txt").get_blob_properties()
+        settings = found.content_settings
+        assert settings.content_type == DESCRIBED["ContentType"]
+        assert settings.cache_control == DESCRIBED["CacheControl"]
+        assert settings.content_disposition == DESCRIBED["ContentDisposition"]
+        assert settings.content_language == DESCRIBED["ContentLanguage"]
+        assert found.metadata == DESCRIBED["Metadata"]
+        copy(azure, back)
+    assert described(client, back.bucket_name, "b.txt") == DESCRIBED
+
+
+def test_compressed_file_stays_compressed_where_that_can_be_said(
+    moto: Moto, client: Any, azurite: Azurite, local: LocalStorage
+) -> None:
+    from storages.backends.azure_storage import AzureStorage  # noqa: PLC0415
+
+    origin, back = s3_on(moto), s3_on(moto)
+    text = b"text " * 1000
+    packed = gzip.compress(text)
+    client.create_bucket(Bucket=origin.bucket_name)
+    client.put_object(Bucket=origin.bucket_name, Key="a.txt", Body=packed, ContentEncoding="gzip")
+    with RawContainer(azurite) as container:
+        azure = AzureStorage(azure_container=container.name, **azure_account(azurite))
+        copy(origin, azure, verify=True)
+        assert container.get("a.txt") == packed
+        assert reads(azure, "a.txt") == text
+        copy(azure, back, verify=True)
+    stored = client.get_object(Bucket=back.bucket_name, Key="a.txt")
+    assert (stored["Body"].read(), stored["ContentEncoding"]) == (packed, "gzip")
+    copy(origin, local, verify=True)
+    assert reads(local, "a.txt") == text
+    (again,) = copy(origin, local).outcomes
+    assert (again.action, again.detail) == (SKIPPED, "another encoding and not older")
+
+
+def test_storage_that_compresses_is_not_copied_to_again(moto: Moto, local: LocalStorage) -> None:
+    fill(local, {"a.css": b"body {}" * 1000})
+    target = s3_on(moto, gzip=True)
+    assert names_of(copy(local, target, verify=True), COPIED) == {"a.css"}
+    assert names_of(copy(local, target), SKIPPED) == {"a.css"}
+    assert names_of(copy(local, target, verify=True), SKIPPED) == {"a.css"}
+    assert reads(target, "a.css") == b"body {}" * 1000
+
+
+# -- which files are equal ------------------------------------------------------------------------
+
+
+def test_digest_tells_a_change_that_size_and_time_do_not(moto: Moto, local: LocalStorage) -> None:
+    target = s3_on(moto)
+    fill(local, {"a.txt": b"before"})
+    copy(local, target)
+    fill_again(local, "a.txt", b"behind")
+    assert names_of(copy(local, target), COPIED) == {"a.txt"}
+    assert reads(target, "a.txt") == b"behind"
+
+
+def test_resuming_trusts_size_and_time_and_reads_nothing(moto: Moto, local: LocalStorage) -> None:
+    target = s3_on(moto)
+    fill(local, {"a.txt": b"before"})
+    copy(local, target)
+    fill_again(local, "a.txt", b"behind")
+    (outcome,) = copy(local, target, resume=True).outcomes
+    assert (outcome.action, outcome.detail) == (SKIPPED, "same size and not older")
+
+
+def test_verifying_finds_a_change_that_time_hides(local: LocalStorage, tmp_path: Path) -> None:
+    target = LocalStorage(location=tmp_path / "target")
+    fill(local, {"a.txt": b"before"})
+    copy(local, target)
+    fill_again(local, "a.txt", b"behind")
+    assert names_of(copy(local, target), SKIPPED) == {"a.txt"}
+    assert names_of(copy(local, target, verify=True), COPIED) == {"a.txt"}
+    assert reads(target, "a.txt") == b"behind"
+
+
+def test_content_that_arrives_changed_is_found_by_verifying(
+    local: LocalStorage, tmp_path: Path
+) -> None:
+    class Corrupting(MemoryStorage):
+        def _write(
+            self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+        ) -> None:
+            changed = Source(io.BytesIO(b"x" + source.read()[1:]), source.content_type)
+            super()._write(key, changed, overwrite=overwrite, expected=expected)
+
+    fill(local, {"a.txt": b"content"})
+    target = Corrupting(bucket=uuid.uuid4().hex)
+    (outcome,) = copy(local, target, verify=True).outcomes
+    assert (outcome.action, outcome.detail) == (FAILED, "What was stored is not what was sent")
+
+
+def fill_again(storage: LocalStorage, name: str, content: bytes) -> None:
+    """Change a file and let its time be as before."""
+    Path(storage.path(name)).write_bytes(content)
+    os.utime(storage.path(name), (LONG_AGO, LONG_AGO))
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+
+class Caseless(MemoryStorage):
+    """Takes names that differ in case for one, and keeps the first spelling."""
+
+    def found(self, key: str) -> str:
+        return next((each for each in self.objects if each.lower() == key.lower()), key)
+
+    def _stat(self, key: str) -> Entry:
+        return super()._stat(self.found(key))
+
+    def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        return super()._read(self.found(key), start, entry)
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        super()._write(self.found(key), source, overwrite=overwrite, expected=expected)
+
+    def _remove(self, key: str) -> None:
+        super()._remove(self.found(key))
+
+
+def test_names_that_differ_in_case_are_both_copied_where_they_are_told_apart(
+    local: LocalStorage,
+) -> None:
+    files = {"dir/A.txt": b"upper", "dir/a.txt": b"lower"}
+    fill(local, files)
+    target = MemoryStorage(bucket=uuid.uuid4().hex)
+    assert names_of(copy(local, target), COPIED) == set(files)
+    assert names_of(copy(local, target), SKIPPED) == set(files)
+    assert_same(target, files)
+
+
+def test_name_that_the_destination_takes_for_another_is_reported(local: LocalStorage) -> None:
+    fill(local, {"dir/A.txt": b"upper", "dir/a.txt": b"lower", "b.txt": b"content"})
+    target = Caseless(bucket=uuid.uuid4().hex)
+    for _ in range(2):
+        report = copy(local, target, delete=True)
+        (failed,) = report.of(FAILED)
+        assert failed.name == "dir/a.txt"
+        assert failed.detail == "The destination takes its name for 'dir/A.txt'"
+        assert reads(target, "dir/A.txt") == b"upper"
+
+
+def test_copy_under_another_case_of_its_name_is_not_deleted(local: LocalStorage) -> None:
+    fill(local, {"dir/a.txt": b"content"})
+    target = Caseless(bucket=uuid.uuid4().hex)
+    fill(target, {"dir/A.TXT": b"content"})
+    assert copy(local, target, delete=True).of(DELETED) == []
+    assert reads(target, "dir/a.txt") == b"content"
+    told_apart = MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(told_apart, {"dir/A.TXT": b"content"})
+    assert names_of(copy(local, told_apart, delete=True), DELETED) == {"dir/A.TXT"}
+
+
+def test_name_that_the_destination_refuses_is_reported_and_keeps_no_other(
+    local: LocalStorage, azurite: Azurite
+) -> None:
+    from storages.backends.azure_storage import AzureStorage  # noqa: PLC0415
+
+    fill(local, {"dot.": b"x", "a.txt": b"content"})
+    with RawContainer(azurite) as container:
+        target = AzureStorage(azure_container=container.name, **azure_account(azurite))
+        report = copy(local, target)
+        assert names_of(report, FAILED) == {"dot."}
+        assert names_of(report, COPIED) == {"a.txt"}
+
+
+def test_odd_names_are_copied_as_they_are(moto: Moto, tmp_path: Path) -> None:
+    names = {*PUNCTUATION.values(), *SCRIPTS.values()}
+    files = {f"odd/{name}": name.encode() for name in names}
+    origin, target = MemoryStorage(bucket=uuid.uuid4().hex), s3_on(moto)
+    fill(origin, files)
+    copy(origin, target)
+    assert_same(target, files)
+    back = LocalStorage(location=tmp_path / "back")
+    assert names_of(copy(target, back), COPIED) == set(files)
+    assert_same(back, files)
+
+
+# -- one storage, and one within another ----------------------------------------------------------
+
+
+def test_copying_onto_itself_is_refused(moto: Moto, local: LocalStorage) -> None:
+    store = s3_on(moto)
+    for one, other in (
+        (local, FileSystemStorage(location=f"{local.location}/./")),
+        (store, s3_on(moto, store.bucket_name, location="/")),
+        (store, store),
+    ):
+        with pytest.raises(ValueError, match="one place"):
+            copy(one, other)
+
+
+def test_same_bucket_of_another_service_is_another_place(moto: Moto, front: HTTPProxy) -> None:
+    copy(s3_on(moto, "twin-bucket"), s3_on(front, "twin-bucket"))
+
+
+def test_destination_within_the_source_is_not_copied_into_itself(moto: Moto) -> None:
+    origin = s3_on(moto)
+    target = s3_on(moto, origin.bucket_name, location="backup/one")
+    fill(origin, {"a.txt": b"content", "backup/two/b.txt": b"content"})
+    for _ in range(3):
+        copy(origin, target, delete=True)
+    names = {name for name, _ in origin.scan(recursive=True)}
+    copies = {f"backup/one/{name}" for name in ("a.txt", "backup/two/b.txt")}
+    assert names == {"a.txt", "backup/two/b.txt", *copies}
+
+
+def test_source_within_the_destination_is_neither_overwritten_nor_deleted(moto: Moto) -> None:
+    target = s3_on(moto)
+    origin = s3_on(moto, target.bucket_name, location="new")
+    fill(origin, {"a.txt": b"content", "new/a.txt": b"another"})
+    fill(target, {"old.txt": b"x"})
+    report = copy(origin, target)
+    (failed,) = report.of(FAILED)
+    assert failed.name == "new/a.txt"
+    assert reads(origin, "a.txt") == b"content"
+    origin.delete("new/a.txt")
+    assert names_of(copy(origin, target, delete=True), DELETED) == {"old.txt"}
+    assert reads(origin, "a.txt") == b"content"
+
+
+# -- deleting -------------------------------------------------------------------------------------
+
+
+def test_deletion_keeps_to_the_location(moto: Moto, local: LocalStorage) -> None:
+    whole = s3_on(moto)
+    fill(whole, {"media2/a.txt": b"x", "medi": b"x", "media.txt": b"x", "media/old.txt": b"x"})
+    fill(local, {"a.txt": b"content"})
+    copy(local, s3_on(moto, whole.bucket_name, location="media"), delete=True)
+    names = {name for name, _ in whole.scan(recursive=True)}
+    assert names == {"media2/a.txt", "medi", "media.txt", "media/a.txt"}
+
+
+def test_deletion_for_an_empty_source_has_to_be_confirmed(local: LocalStorage) -> None:
+    Path(local.location).mkdir()
+    target = MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(target, {"a.txt": b"content"})
+    with pytest.raises(NothingToCopy):
+        copy(local, target, delete=True)
+    assert reads(target, "a.txt") == b"content"
+    assert names_of(copy(local, target, delete=True, delete_all=True), DELETED) == {"a.txt"}
+
+
+def test_deletion_is_left_out_if_a_listing_or_a_file_failed(local: LocalStorage) -> None:
+    class Unlisted(MemoryStorage):
+        def _list(self, key: str) -> Iterator[Listed]:
+            yield from super()._list(key)
+            raise TimeoutError(110, "No more pages", key)
+
+    target = MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(target, {"old.txt": b"content"})
+    broken = Unlisted(bucket=uuid.uuid4().hex)
+    fill(broken, {"a.txt": b"content"})
+    with pytest.raises(TimeoutError):
+        copy(broken, target, delete=True)
+    fill(local, {"a.txt": b"content"})
+    limited = MemoryStorage(bucket=target.bucket, max_size=3)
+    report = copy(local, limited, delete=True)
+    assert (names_of(report, FAILED), report.of(DELETED)) == ({"a.txt"}, [])
+    assert reads(target, "old.txt") == b"content"
+
+
+def test_file_that_is_removed_meanwhile_is_no_failure(tmp_path: Path) -> None:
+    class Vanishing(LocalStorage):
+        def _open_stream(self, key: str) -> tuple[Entry, Stream]:
+            self.delete(key)
+            return super()._open_stream(key)
+
+    origin = Vanishing(location=tmp_path / "vanishing")
+    fill(origin, {"a.txt": b"content"})
+    (outcome,) = copy(origin, MemoryStorage(bucket=uuid.uuid4().hex)).outcomes
+    assert (outcome.action, outcome.detail) == (SKIPPED, "removed from the source meanwhile")
+
+
+# -- interruptions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("position", [0, 1000, MIB, 5 * MIB])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_lost_connections_leave_whole_files_and_the_next_copy_goes_on(
+    sshd: OpenSSH, local: LocalStorage, tmp_path: Path, direction: Direction, position: int
+) -> None:
+    from storages.backends.sftpstorage import SFTPStorage  # noqa: PLC0415
+
+    root = f"{sshd.root}/{uuid.uuid4().hex}"
+    with (
+        Proxy(*sshd.address) as proxy,
+        SFTPStorage(root_path=root, max_connections=2, **sftp_options(sshd, proxy)) as remote,
+    ):
+        fill(local, FILES)
+        back = LocalStorage(location=tmp_path / "back")
+        for origin, target in ((local, remote), (remote, back)):
+            proxy.limit_data(position, direction, times=1)
+            with suppress(OSError):
+                copy(origin, target)
+            proxy.clear()
+            stored = {name for name, _ in target.scan(recursive=True)} if target.exists("") else {}
+            assert_same(target, {name: FILES[name] for name in stored})
+            report = copy(origin, target)
+            assert report.of(FAILED) == []
+            assert_same(target, FILES)
+
+
+#: A program that copies a directory to a bucket, and then tells the most memory that it used.
+COPYING = """
+import sys
+from django.conf import settings
+settings.configure(USE_TZ=True)
+import django
+django.setup()
+from storages.backends.s3boto3 import S3Boto3Storage
+from storages.local import LocalStorage
+from storages.transfers import copy
+url, bucket, directory = sys.argv[1:]
+account = {"access_key": "key", "secret_key": "secret", "region_name": "us-east-1"}
+target = S3Boto3Storage(bucket_name=bucket, endpoint_url=url, auto_create_bucket=True, **account)
+def told(outcome, meter):
+    sys.stdout.write(f"{outcome.action} {outcome.name}\\n")
+    sys.stdout.flush()
+copy(LocalStorage(location=directory), target, report=told)
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+
+
+def copying(place: Moto, bucket: str, directory: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", COPYING, place.url, bucket, directory]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+IN_LINUX = pytest.mark.skipif(
+    not psutil.LINUX, reason="the system keeps no peak of memory in /proc"
+)
+
+
+@IN_LINUX
+def test_killed_copy_leaves_whole_files_and_is_resumed(moto: Moto, local: LocalStorage) -> None:
+    target = s3_on(moto)
+    files = {f"{number}.bin": random_bytes(200_000, seed=number) for number in range(60)}
+    fill(local, files)
+    with copying(moto, target.bucket_name, str(local.location)) as process:
+        assert process.stdout is not None
+        for _ in range(10):
+            process.stdout.readline()
+        process.kill()
+    stored = {name for name, _ in target.scan(recursive=True)}
+    assert 10 <= len(stored) < len(files)
+    assert_same(target, {name: files[name] for name in stored})
+    report = copy(local, target, resume=True)
+    assert names_of(report, SKIPPED) == stored
+    assert_same(target, files)
+
+
+@IN_LINUX
+def test_thousands_of_files_are_copied_in_little_memory(moto: Moto, local: LocalStorage) -> None:
+    directory = Path(local.location)
+    directory.mkdir()
+    for number in range(2000):
+        (directory / f"{number}.bin").write_bytes(random_bytes(50 * 1024, seed=number))
+    target = s3_on(moto)
+    with copying(moto, target.bucket_name, str(directory)) as process:
+        output, _ = process.communicate(timeout=300)
+    lines = output.splitlines()
+    assert sum(line.startswith("copied") for line in lines) == 2000
+    assert int(lines[-1]) < 150 * 1024  # KiB
+
+
+def test_more_jobs_than_connections_wait_for_none(ftpd: Pyftpdlib) -> None:
+    from storages.backends.ftp import FTPStorage  # noqa: PLC0415
+
+    files = {f"{number}.bin": random_bytes(MIB + number, seed=number) for number in range(12)}
+    with (
+        FTPStorage(
+            location=location(ftpd, uuid.uuid4().hex), max_connections=2, timeout=5
+        ) as origin,
+        FTPStorage(
+            location=location(ftpd, uuid.uuid4().hex), max_connections=2, timeout=5
+        ) as target,
+    ):
+        fill(origin, files)
+        within = FTPStorage(location=f"{origin.location}/within", max_connections=2, timeout=5)
+        for end in (target, within):
+            assert copy(origin, end, jobs=16).of(FAILED) == []
+            assert_same(end, files)

@@ -1,0 +1,209 @@
+"""``manage.py storages_copy``: output, exit codes, Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from storages.driver import Entry, Source
+from tests.memory import MemoryStorage
+
+MEMORY = "tests.memory.MemoryStorage"
+
+
+class Slow(MemoryStorage):
+    """Tells of each save before it takes a while."""
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        sys.stdout.write("saving\n")
+        sys.stdout.flush()
+        sys.stdin.read(1)
+        super()._write(key, source, overwrite=overwrite, expected=expected)
+
+
+class Screen(io.StringIO):
+    """Where a person watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def entries(**more: Any) -> dict[str, Any]:
+    one, two = ({"BACKEND": MEMORY, "OPTIONS": {"bucket": uuid.uuid4().hex}} for _ in range(2))
+    return {"one": one, "two": two, **more}
+
+
+@pytest.fixture(autouse=True)
+def configured() -> Any:
+    with override_settings(STORAGES=entries()):
+        for name in ("a.txt", "dir/b.txt"):
+            storages["one"].save(name, ContentFile(name.encode()))
+        yield
+
+
+def run(*arguments: str, **streams: Any) -> tuple[str, CommandError | None]:
+    out = streams.pop("stdout", io.StringIO())
+    try:
+        call_command(
+            "storages_copy", *arguments, stdout=out, stderr=streams.pop("stderr", io.StringIO())
+        )
+    except CommandError as exc:
+        return out.getvalue(), exc
+    return out.getvalue(), None
+
+
+def test_report_tells_numbers_and_rules() -> None:
+    assert run("one", "two") == ("2 copied (14 B), 0 skipped, 0 failed.\n", None)
+    rule = "2 same size and not older"
+    assert run("one", "two") == (f"0 copied (0 B), 2 skipped ({rule}), 0 failed.\n", None)
+
+
+def test_each_file_has_a_line_if_asked() -> None:
+    out, _ = run("one", "two", "dir", "--verbosity=2", "--jobs=1")
+    assert out.splitlines() == ["copied dir/b.txt", "1 copied (9 B), 0 skipped, 0 failed."]
+
+
+def test_nothing_is_printed_if_asked() -> None:
+    assert run("one", "two", "--verbosity=0") == ("", None)
+
+
+def test_dry_run_is_told_as_such() -> None:
+    out, _ = run("one", "two", "--dry-run")
+    assert out == "Nothing was done. It would be: 2 copied (14 B), 0 skipped, 0 failed.\n"
+    assert not storages["two"].exists("a.txt")
+
+
+def test_json_has_an_object_for_each_file() -> None:
+    storages["two"].save("old.txt", ContentFile(b"x"))
+    out, _ = run("one", "two", "--json", "--delete", "--jobs=1")
+    assert json.loads(out) == [
+        {"name": "a.txt", "action": "copied", "detail": "", "size": 5},
+        {"name": "dir/b.txt", "action": "copied", "detail": "", "size": 9},
+        {"name": "old.txt", "action": "deleted", "detail": "", "size": 0},
+    ]
+
+
+def test_failed_file_is_named_and_fails_the_command() -> None:
+    given = entries()
+    given["two"]["OPTIONS"]["max_size"] = 5
+    with override_settings(STORAGES=given):
+        for name in ("a.txt", "dir/b\x7f.txt"):
+            storages["one"].save(name, ContentFile(name.encode()))
+        out, error = run("one", "two")
+    text = "The content is larger than max_size (5 bytes)"
+    assert out.splitlines() == [
+        f"failed 'dir/b\\x7f.txt': {text}",
+        "1 copied (5 B), 0 skipped, 1 failed.",
+    ]
+    assert error is not None
+    assert (str(error), error.returncode) == ("1 of 2 files failed.", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("one", "tow"), "Did you mean 'two'?"),
+        (("one", "one"), "Source and destination are one place: name two."),
+        (("one", "two", "missing"), "one to two: The source has nothing there"),
+        (("one", "two", "../up"), "climbs with '..'"),
+        (("one", "two", "--jobs=0"), "give a number of 1 or more"),
+        (("one", "two", "--part=4/3"), "give a part and how many there are, such as 3/16"),
+        (("one", "two", "--part=x"), "give a part and how many there are, such as 3/16"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], reason: str) -> None:
+    out, error = run(*arguments)
+    assert reason in str(error)
+    assert out == ""
+
+
+def test_parts_together_copy_all() -> None:
+    for part in ("1/2", "2/2"):
+        run("one", "two", f"--part={part}")
+    assert {name for name, _ in storages["two"].scan(recursive=True)} == {"a.txt", "dir/b.txt"}
+
+
+@pytest.fixture
+def emptied() -> None:
+    """A source without files, and one file at the destination."""
+    for name in ("a.txt", "dir/b.txt"):
+        storages["one"].delete(name)
+    storages["two"].save("old.txt", ContentFile(b"x"))
+
+
+@pytest.mark.usefixtures("emptied")
+def test_deletion_for_an_empty_source_is_refused_unless_confirmed() -> None:
+    _, error = run("one", "two", "--delete")
+    assert "Give --yes if that is what you want." in str(error)
+    assert storages["two"].exists("old.txt")
+    assert run("one", "two", "--delete", "--yes")[1] is None
+    assert not storages["two"].exists("old.txt")
+
+
+@pytest.mark.usefixtures("emptied")
+@pytest.mark.parametrize(("answer", "stays"), [("", True), ("n", True), ("y", False)])
+def test_person_is_asked_before_an_empty_source_deletes(
+    monkeypatch: pytest.MonkeyPatch, answer: str, stays: bool
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _prompt: answer)
+    run("one", "two", "--delete", stdout=Screen(), stderr=Screen())
+    assert storages["two"].exists("old.txt") is stays
+
+
+def test_progress_is_shown_to_a_person_and_cleared() -> None:
+    stdout, stderr = Screen(), Screen()
+    run("one", "two", stdout=stdout, stderr=stderr)
+    assert "1 of 2 files" in stderr.getvalue() or "2 of 2 files" in stderr.getvalue()
+    assert stderr.getvalue().endswith("\r\033[K")
+
+
+SITE = """
+import sys
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["storages"],
+    USE_TZ=True,
+    STORAGES={
+        "one": {"BACKEND": "storages.local.LocalStorage", "OPTIONS": {"location": sys.argv[1]}},
+        "two": {"BACKEND": "tests.test_copy_command.Slow", "OPTIONS": {"bucket": "two"}},
+    },
+)
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "storages_copy", "one", "two", "--jobs=2"])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_ends_the_files_on_their_way_and_tells_how_to_go_on(tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / f"{number}.txt").write_text("content")
+    with subprocess.Popen(
+        [sys.executable, "-c", SITE, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "saving\n"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate("go on" * 50)
+    assert process.returncode == 130
+    assert errors == "CommandError: Interrupted: copy again to go on.\n"
+    assert output.count("saving\n") < 20
+    assert "skipped, 0 failed.\n" in output

@@ -28,6 +28,10 @@ class PooledStorage(BaseStorage):
         """Close the connections of this storage and of those with equal options."""
         self._pool.close()
 
+    def notices(self) -> tuple[str, ...]:
+        """Return what is done instead of what the server was found to be unable to do, so far."""
+        return tuple(getattr(self._pool.connector, "traits", {}).get("notices", ()))
+
     @contextmanager
     def _rewindable(self, content: File[Any]) -> Iterator[File[Any]]:
         if not self._is_read_from_here(content):

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from .driver import Listed
 from .pool import Connection, Pool
@@ -112,14 +112,22 @@ def corrected(modified: datetime | None) -> datetime | None:
 alone = threading.RLock()
 
 
-def warn_of_no_exclusion(protocol: str) -> None:
-    """Say once for each server that processes may replace one another's files there."""
-    logging.getLogger("storages").warning(
-        "This %s server gives a name to one client alone by no means: two processes that save the "
-        "same new name at once may both get it, and one file is lost. Use names that differ, or "
-        "another server.",
-        protocol,
-    )
+NO_EXCLUSION: Final = (
+    "This server gives a name to one client alone by no means: two processes that save the same "
+    "new name at once may both get it, and one file is lost. Use names that differ, or another "
+    "server."
+)
+STEPS_ASIDE: Final = (
+    "This server renames to free names only: when a file is overwritten the old one steps aside, "
+    "and for an instant readers find no file."
+)
+
+
+def notice(traits: dict[str, Any], text: str) -> None:
+    """Say once for each server what is done instead of what it cannot do; `notices` tells it."""
+    if text not in (told := traits.setdefault("notices", [])):
+        told.append(text)
+        logging.getLogger("storages").warning(text)
 
 
 def _after_fork() -> None:

@@ -72,13 +72,17 @@ class SFTPStorage(SFTPOptions):
     # -- primitives -------------------------------------------------------------------------------
 
     def _stat(self, key: str) -> Entry:
-        return self._pool.run(lambda session: session.lookup(key)).entry()
+        return self._pool.run(lambda session: session.measured(key)).entry()
 
     def _read(self, key: str, start: int, entry: Entry) -> Download:
         with ExitStack() as stack:
             session = stack.enter_context(self._pool.lease())
             handle = session.open(key, sftp.SFTP_FLAG_READ)
-            if session.fstat(handle).entry().etag != entry.etag:
+            found = session.fstat(handle, key)
+            if found.size is None:
+                # Whoever told the size had to read the file.
+                found = found._replace(size=entry.size)
+            if found.entry().etag != entry.etag:
                 session.close(handle)
                 raise OSError(errno.ESTALE, "The file was replaced while it was read")
             return Download(session, handle, start, entry.size, stack.pop_all())
@@ -129,9 +133,9 @@ def _listed(session: Session, path: str) -> list[Listed]:
     found: list[Listed] = []
     for name, attributes in session.scan(path):
         target = attributes
-        if target.is_link:
-            with suppress(OSError):
-                target = session.lookup(posixpath.join(path, name))
+        if not target.is_told:
+            with suppress(*session.refusals):
+                target = session.measured(posixpath.join(path, name))
         if not is_temporary(name):
             found.append((name, target.entry()))
     return found

@@ -44,7 +44,7 @@ FETCH_ADVICE = {
 
 
 class Step(NamedTuple):
-    """One step and how it went: ``ok``, ``failed`` or ``skipped``, in how many seconds."""
+    """One step and how it went: ``ok``, ``failed``, ``skipped``, or a ``note`` on the server."""
 
     step: str
     status: str
@@ -174,6 +174,8 @@ def run(storage: Storage, begin: Callable[[str], None]) -> Iterator[Step]:
                 step = timed(name, action)
             status[name] = step.status
             yield step
+        for sentence in getattr(storage, "notices", tuple)():
+            yield Step("server", "note", 0, sentence)
     finally:
         # After a failed step, or Ctrl-C, the file may be there still.
         if status["delete"] != "ok":

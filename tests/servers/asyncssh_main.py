@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import stat
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncssh
@@ -56,7 +59,14 @@ class Files(asyncssh.SFTPServer):
         return self._told(super().lstat(path))
 
     def fstat(self, file_obj: object) -> Any:
+        if self.quirks.hides == "handles":
+            raise asyncssh.SFTPPermissionDenied("Permission denied")
         return self._told(super().fstat(file_obj))
+
+    async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        async for each in super().scandir(path):
+            each.attrs = self._told(each.attrs)
+            yield each
 
     def write(self, file_obj: object, offset: int, data: bytes) -> Any:
         left = len(data) if self.quirks.quota is None else max(0, self.quirks.quota - offset)
@@ -74,9 +84,14 @@ class Files(asyncssh.SFTPServer):
             attrs.mtime -= self.quirks.clock
 
     def _told(self, found: Any) -> asyncssh.SFTPAttrs:
-        attrs = asyncssh.SFTPAttrs.from_local(found)
+        is_native = isinstance(found, os.stat_result)
+        attrs = asyncssh.SFTPAttrs.from_local(found) if is_native else found
         if attrs.mtime is not None:
             attrs.mtime += self.quirks.clock
+        if self.quirks.hides == "size":
+            attrs.size = None
+        if self.quirks.hides == "kind":
+            attrs.permissions = stat.S_IMODE(attrs.permissions or 0)
         return attrs
 
 

@@ -24,6 +24,7 @@ class Quirks:
     quota: int | None = None  # bytes a file may have; writing more fails
     lossy: bool = False  # writing beyond `quota` succeeds, and the bytes are lost
     denied: str = ""  # names with this in them are refused
+    hides: str = ""  # "size", "kind" or "handles": of what it tells nothing
     clock: int = 0  # seconds by which it is fast
 
 

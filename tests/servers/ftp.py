@@ -22,6 +22,8 @@ class FTPServer(Server):
 
     user = "test"
     password = "test"
+    #: Path of `root` to clients, without a slash at its end.
+    place = ""
     #: Where data connections come in, first port and last; any by default.
     data_ports: tuple[int, int] | None = None
 

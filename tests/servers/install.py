@@ -9,8 +9,10 @@ import os
 import shutil
 import subprocess
 import sys
+from types import ModuleType
 
-from tests.servers import npm, proftpd, pureftpd
+from tests.servers import inetutils, npm, proftpd, pureftpd
+from tests.servers.process import Server
 
 #: Debian's packages, and what needs them.
 PACKAGES = {
@@ -30,6 +32,13 @@ PACKAGES = {
     "vsftpd": "FTP and FTPS",
 }
 
+#: Servers whose packages exclude vsftpd's, so that they are unpacked instead.
+UNPACKED: dict[str, tuple[ModuleType, type[Server]]] = {
+    "inetutils-ftpd": (inetutils, inetutils.Inetutils),
+    "proftpd": (proftpd, proftpd.Proftpd),
+    "pure-ftpd": (pureftpd, pureftpd.PureFTPd),
+}
+
 
 def main() -> None:
     """Install what is missing, or say that it is."""
@@ -42,11 +51,7 @@ def install_packages() -> None:
     missing = [name for name in PACKAGES if not is_installed(name)]
     if shutil.which("npm") is None:
         missing.append("npm")
-    here = {
-        "proftpd": proftpd.Proftpd.available() is None,
-        "pure-ftpd": pureftpd.PureFTPd.available() is None,
-    }
-    away = [name for name, is_here in here.items() if not is_here]
+    away = {name: module for name, (module, server) in UNPACKED.items() if server.available()}
     wanted = [*missing, *away]
     if not wanted:
         return
@@ -57,10 +62,8 @@ def install_packages() -> None:
     run("apt-get", "update", "-qq")
     if missing:
         run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing)
-    if "proftpd" in away:
-        proftpd.install()
-    if "pure-ftpd" in away:
-        pureftpd.install()
+    for module in away.values():
+        module.install()
 
 
 def install_from_npm() -> None:

@@ -10,8 +10,8 @@ from tests.servers.ftp import FTPServer
 from tests.servers.process import HOST
 from tests.servers.ssh import SSHServer
 
-# Of what others change it would know nothing for minutes.
-FRESH = ("--dir-cache-time", "0s")
+# Of what others change it would know nothing for minutes. With 0 it keeps itself busy.
+FRESH = ("--dir-cache-time", "1ms")
 
 
 def _rclone() -> str:

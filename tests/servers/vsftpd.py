@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import secrets
 import shutil
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.servers.ftp import TLS, FTPServer
+from tests.servers.accounts import AccountServer, needs_root
 from tests.servers.process import HOST, SYSTEM_PATH
 
 if TYPE_CHECKING:
     from tests.servers.certificates import Certificate
+    from tests.servers.ftp import TLS
 
-USER_PREFIX = "storages-"
 
-
-class Vsftpd(FTPServer):
+class Vsftpd(AccountServer):
     """Serve FTP to a user of the system, made for the server and removed with it."""
 
     name = "vsftpd"
@@ -29,43 +23,22 @@ class Vsftpd(FTPServer):
     ) -> None:
         super().__init__(tls, certificate)
         self.reuse = reuse  # whether data connections have to resume the control's TLS session
-        self.user = f"{USER_PREFIX}{secrets.token_hex(4)}"
-        self.password = secrets.token_hex(8)
-        self._made = False
 
     @classmethod
     def available(cls) -> str | None:
         if not _vsftpd():
             return "vsftpd is not installed (apt-get install vsftpd)"
-        return None if os.geteuid() == 0 else "vsftpd needs root to let a user of its own in"
+        return needs_root("vsftpd")
 
     def command(self) -> list[str]:
         return [_vsftpd(), str(self.directory / "vsftpd.conf")]
 
     def prepare(self) -> None:
         super().prepare()
-        # The user has to get through to its files.
-        self.directory.chmod(0o711)
         (self.directory / "empty").mkdir(exist_ok=True)
-        self._make_user()
         settings = self._settings() | (self._tls_settings() if self.tls else {}) | self._ports()
         config = self.directory / "vsftpd.conf"
         config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-
-    def cleanup(self) -> None:
-        if self._made:
-            subprocess.run(["userdel", self.user], check=True)
-            self._made = False
-
-    def _make_user(self) -> None:
-        if self._made:
-            return
-        _sweep()
-        home, shell = str(self.root), "/bin/sh"
-        subprocess.run(["useradd", "-M", "-N", "-d", home, "-s", shell, self.user], check=True)
-        self._made = True
-        subprocess.run(["chpasswd"], input=f"{self.user}:{self.password}", text=True, check=True)
-        shutil.chown(self.root, self.user)
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -108,11 +81,3 @@ class Vsftpd(FTPServer):
 
 def _vsftpd() -> str:
     return shutil.which("vsftpd", path=SYSTEM_PATH) or ""
-
-
-def _sweep() -> None:
-    """Remove the users of servers whose tests were killed; their directories are gone already."""
-    for account in pwd.getpwall():
-        if account.pw_name.startswith(USER_PREFIX) and not Path(account.pw_dir).exists():
-            # Another run may be sweeping too.
-            subprocess.run(["userdel", account.pw_name], check=False)

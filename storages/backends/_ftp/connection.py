@@ -11,7 +11,6 @@ import codecs
 import errno
 import ftplib
 import re
-import select
 import socket
 import ssl
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import cast
 
 from .errors import REFUSED, UNKNOWN, Refusal, UnknownCommand
 from .location import Location
-from .transfers import Lines, without_delay
+from .transfers import Lines, is_ready, without_delay
 
 LAST_WORDS = 5.0  # seconds that a reply to a broken transfer is waited for
 
@@ -177,13 +176,7 @@ class Connection(ftplib.FTP):
     def is_quiet(self) -> bool:
         """Return True if the server said nothing unasked, which could only be goodbye."""
         assert self.sock is not None
-        if self.lines.buffer:
-            return False
-        if not hasattr(select, "poll"):  # Windows
-            return not select.select([self.sock], [], [], 0)[0]
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return not poll.poll(0)
+        return not (self.lines.buffer or is_ready(self.sock, 0))
 
     @contextmanager
     def _hiding(self, text: str) -> Iterator[str]:

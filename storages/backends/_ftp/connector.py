@@ -8,6 +8,7 @@ import ftplib
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import REFUSED, Refusal
 from .location import Location
@@ -24,7 +25,8 @@ class Connector:
     timeout: float
     encoding: str | None
     ssl_context: ssl.SSLContext | None
-    _traits: dict[str, bool] = field(default_factory=dict, compare=False)
+    #: What was found out of the server, for all its connections.
+    traits: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def lost(self) -> tuple[type[Exception], ...]:
@@ -34,7 +36,7 @@ class Connector:
     def connect(self) -> Files:
         """Return a connection that is signed in."""
         connection = Files(self.location, self.timeout, self.encoding, self.ssl_context)
-        connection.traits = self._traits
+        connection.traits = self.traits
         return connection
 
     def check(self, connection: Files, idle: float) -> bool:

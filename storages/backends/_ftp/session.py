@@ -7,11 +7,12 @@ import posixpath
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from storages.driver import Entry, Source
-from storages.temporaries import warn_of_no_exclusion
+from storages.temporaries import NO_EXCLUSION, beside, notice
 
-from .errors import REFUSED, BrokenTransferError, Refusal, UnknownCommand
+from .errors import REFUSED, BrokenTransferError, ContentError, Refusal, UnknownCommand
 from .lookups import Lookups
 from .transfers import BLOCK, Download, send
 
@@ -20,7 +21,7 @@ class Files(Lookups):
     """The files that a connection leads to."""
 
     #: What was found out of the server, for all its connections.
-    traits: dict[str, bool]
+    traits: dict[str, Any]
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -50,6 +51,7 @@ class Files(Lookups):
         if not entry.is_directory:
             raise Refusal(errno.ENOTDIR, "A parent is not a directory")
         for each in reversed(missing):
+            self.require_kept(each)
             try:
                 self.make_directory(each)
             except REFUSED:
@@ -61,6 +63,31 @@ class Files(Lookups):
         """Make one directory, which only one can."""
         self.ask("MKD", path)
 
+    def require_kept(self, path: str) -> None:
+        """Raise where the server is known to give a new name another ending."""
+        end = path[-1:]
+        if (end.isspace() or end == ".") and not self._keeps(end, posixpath.dirname(path)):
+            raise Refusal(errno.EINVAL, f"The FTP server changes names that end with {end!r}")
+
+    def _keeps(self, end: str, directory: str) -> bool:
+        """Return True if names keep an ending, found out once by one that harms nobody.
+
+        Pure-FTPd makes an underscore of a space, and systems such as Windows drop spaces and dots,
+        so that the file of another name would be replaced.
+        """
+        trait = f"keeps {end!r}"
+        if trait not in self.traits:
+            probe = beside(f"{directory}/probe", "lock")
+            self.make_directory(probe)
+            with suppress(*REFUSED):
+                self.make_directory(f"{probe}/a{end}")
+            names = self.list_names(probe)
+            self.traits[trait] = names == [f"a{end}"]
+            for each in (*(f"{probe}/{name}" for name in names), probe):
+                with suppress(*REFUSED):
+                    self.remove_directory(each)
+        return bool(self.traits[trait])
+
     def makes_directories_once(self, path: str) -> bool:
         """Return True if a directory that is there cannot be made again, found out once."""
         if "locks" not in self.traits:
@@ -70,8 +97,8 @@ class Files(Lookups):
                 self.traits["locks"] = True
             else:
                 self.traits["locks"] = False
-                warn_of_no_exclusion("FTP")
-        return self.traits["locks"]
+                notice(self.traits, NO_EXCLUSION)
+        return bool(self.traits["locks"])
 
     def remove_file(self, path: str) -> None:
         """Remove a file."""
@@ -138,9 +165,9 @@ class Files(Lookups):
         with self._hiding(path) as sent:
             try:
                 with self.transfercmd(f"STOR {sent}") as data:
-                    send(data, source, self.limit)
-            except BrokenTransferError:
-                # The server's reply tells why it stopped reading.
+                    send(self, data, source)
+            except (BrokenTransferError, ContentError):
+                # The server's reply tells why it stopped reading, or that it is done with the file.
                 with self.hurried(), suppress(OSError):
                     self.voidresp()
                 raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import ftplib
 import re
+import select
 import socket
 import ssl
 import struct
@@ -118,25 +119,50 @@ class Download:
         self._data.close()
 
 
-def send(data: socket.socket, source: Source, limit: float) -> None:
+def send(connection: Connection, data: socket.socket, source: Source) -> None:
     """Send the content; raises ContentError where it cannot be read."""
     while block := _block(source):
         try:
-            _send_block(data, block)
+            _send_block(connection, data, block)
         except (ConnectionError, ssl.SSLError) as exc:
             raise BrokenTransferError(errno.ECONNABORTED, "The server stopped reading") from exc
     end_tls(data)
-    _drain(data, limit)
+    _drain(connection, data)
 
 
-def _send_block(data: socket.socket, block: bytes) -> None:
+def _send_block(connection: Connection, data: socket.socket, block: bytes) -> None:
     # Not `sendall`, whose time limit is for the whole block.
     rest = memoryview(block)
     while rest:
+        _await_room(connection, data)
         rest = rest[data.send(rest) :]
 
 
-def _drain(data: socket.socket, limit: float) -> None:
+def _await_room(connection: Connection, data: socket.socket) -> None:
+    """Wait until more can be sent; raises ConnectionError if the server answers instead.
+
+    Some, such as rclone's, say that they refuse a file and keep the data connection open.
+    """
+    deadline = time.monotonic() + connection.limit
+    while not is_ready(data, POLL, to_write=True):
+        if not connection.is_quiet():
+            raise ConnectionAbortedError(errno.ECONNABORTED, "The server answered already")
+        if time.monotonic() > deadline:
+            raise TimeoutError(errno.ETIMEDOUT, "The FTP server takes no more")
+
+
+def is_ready(sock: socket.socket, seconds: float, *, to_write: bool = False) -> bool:
+    """Return True if a socket can be read from, or written to, within some seconds."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT if to_write else select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+    # Windows.
+    read, write = ([], [sock]) if to_write else ([sock], [])
+    return any(select.select(read, write, [], seconds))
+
+
+def _drain(connection: Connection, data: socket.socket) -> None:
     """Wait until the peer has what this machine still holds, as long as it takes more of it.
 
     Only then the time begins in which the server has to reply.
@@ -147,7 +173,9 @@ def _drain(data: socket.socket, limit: float) -> None:
         before, left = left, _unsent(data)
         if left < before:
             since = time.monotonic()
-        elif time.monotonic() - since > limit:
+        elif not connection.is_quiet():
+            return
+        elif time.monotonic() - since > connection.limit:
             raise TimeoutError(errno.ETIMEDOUT, "The FTP server takes no more")
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from storages import temporaries
 from storages.driver import Source
-from storages.temporaries import Aside, beside, corrected, sweep
+from storages.temporaries import STEPS_ASIDE, Aside, beside, corrected, notice, sweep
 
 from .errors import REFUSED, Refusal, errno_of, told
 from .session import Files
@@ -93,6 +93,7 @@ class Upload:
 
     def _publish(self, connection: Files) -> None:
         source, target = connection.path(self._temporaries[-1]), connection.path(self._key)
+        connection.require_kept(target)
         if not self._overwrite:
             self._take_lock(connection)
         # Where the reply to a rename was lost, the rename may not have been.
@@ -138,6 +139,7 @@ class Upload:
                 raise
             if not self._overwrite:
                 raise Refusal(errno.EEXIST, "The name is taken") from exc
+            notice(connection.traits, STEPS_ASIDE)
             if self._aside is None:
                 self._aside = Aside(target, connection.path(self._old))
             self._aside.replace(connection, source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from typing import Any
 
 from paramiko import Channel, SSHClient, SSHException, sftp
 
@@ -24,7 +25,7 @@ class Connection:
     """
 
     def __init__(
-        self, client: SSHClient, channel: Channel, traits: dict[str, str] | None = None
+        self, client: SSHClient, channel: Channel, traits: dict[str, Any] | None = None
     ) -> None:
         #: What was found out of the server, for all its sessions.
         self.traits = {} if traits is None else traits

@@ -92,7 +92,8 @@ class Connector:
     _answers: dict[str, str] = field(default_factory=dict, compare=False)
     _asking: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
-    _traits: dict[str, str] = field(default_factory=dict, compare=False)
+    #: What was found out of the server, for all its sessions.
+    traits: dict[str, Any] = field(default_factory=dict, compare=False)
 
     lost: ClassVar[tuple[type[Exception], ...]] = (LostError,)
 
@@ -179,7 +180,7 @@ class Connector:
         channel = transport.open_session(timeout=self.timeout)
         channel.settimeout(self.timeout)
         channel.invoke_subsystem("sftp")
-        return Session(client, channel, self._traits)
+        return Session(client, channel, self.traits)
 
     @contextmanager
     def _limited(self, client: paramiko.SSHClient, seconds: float) -> Iterator[None]:

@@ -70,6 +70,21 @@ class Attributes(NamedTuple):
         """Return True if this is a symbolic link."""
         return stat.S_ISLNK(self.mode or 0)
 
+    @property
+    def is_told(self) -> bool:
+        """Return True if this tells all of a file or a directory that a listing gives."""
+        return self.is_directory or (self.has_kind and not self.is_link and self.size is not None)
+
+    @property
+    def has_kind(self) -> bool:
+        """Return True if this tells whether it is a file or a directory."""
+        return stat.S_IFMT(self.mode or 0) != 0
+
+    def of_kind(self, *, is_directory: bool) -> Attributes:
+        """Return this as a directory or as a file."""
+        kind = stat.S_IFDIR if is_directory else stat.S_IFREG
+        return self._replace(mode=stat.S_IMODE(self.mode or 0) | kind)
+
     def pack(self) -> bytes:
         """Return owner, mode and times as a request carries them; two are both or neither."""
         owner = b"" if self.uid is None else struct.pack(">II", self.uid, self.gid)

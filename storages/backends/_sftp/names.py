@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Literal
 
 from storages import temporaries
-from storages.temporaries import beside, warn_of_no_exclusion
+from storages.temporaries import NO_EXCLUSION, beside, notice
 
 from .session import CREATE_NEW, Session
 
@@ -43,10 +43,10 @@ def _create(session: Session, temporary: str, path: str) -> None:
         raise
 
 
-def _learn(session: Session, path: str) -> str:
-    found = "rename" if "OpenSSH" in session.server else _probe(session, path)
+def _learn(session: Session, path: str) -> Way:
+    found: Way = "rename" if "OpenSSH" in session.server else _probe(session, path)
     if found == "nothing":
-        warn_of_no_exclusion("SFTP")
+        notice(session.traits, NO_EXCLUSION)
     session.traits["exclusive"] = found
     return found
 

@@ -42,19 +42,52 @@ class Session(Connection):
         """Close a handle of a file or directory."""
         self.call(sftp.CMD_CLOSE, text(handle))
 
-    def fstat(self, handle: bytes) -> Attributes:
-        """Describe an open file."""
-        return self.call(sftp.CMD_FSTAT, text(handle)).attributes()
+    def fstat(self, handle: bytes, path: str) -> Attributes:
+        """Describe an open file, by its path where the server tells nothing of handles."""
+        try:
+            return self.call(sftp.CMD_FSTAT, text(handle)).attributes()
+        except REFUSALS:
+            return self.lookup(path)
 
     def lookup(self, path: str) -> Attributes:
         """Describe what a path leads to, the link itself where that is nothing."""
         found = self.call(sftp.CMD_LSTAT, text(path)).attributes()
         if found.is_link:
             with suppress(FileNotFoundError):
-                return self.call(sftp.CMD_STAT, text(path)).attributes()
-        return found
+                found = self.call(sftp.CMD_STAT, text(path)).attributes()
+        return found if found.has_kind else found.of_kind(is_directory=self._can_list(path))
 
-    def upload(self, handle: bytes, source: Source, attributes: Attributes) -> Attributes:
+    def _can_list(self, path: str) -> bool:
+        try:
+            self.scan(path, 1)
+        except REFUSALS:
+            return False
+        return True
+
+    def measured(self, path: str) -> Attributes:
+        """Describe a file with its size, by reading it where the server tells none."""
+        found = self.lookup(path)
+        if found.size is not None or found.is_directory or found.is_link:
+            return found
+        handle = self.open(path, sftp.SFTP_FLAG_READ)
+        try:
+            return found._replace(size=self._count(handle))
+        finally:
+            self.close(handle)
+
+    def _count(self, handle: bytes) -> int:
+        position = 0
+        while True:
+            place = struct.pack(">QI", position, REQUEST_SIZE)
+            self.ask(sftp.CMD_READ, text(handle), place)
+            reply = self.reply()
+            if reply.is_end or not (data := reply.checked().text()):
+                return position
+            position += len(data)
+
+    def upload(
+        self, handle: bytes, source: Source, attributes: Attributes, path: str
+    ) -> Attributes:
         """Send all content, set owner and mode, close the handle; return what is there then.
 
         The server handles requests for one file in their order, so only the end is waited for.
@@ -66,12 +99,14 @@ class Session(Connection):
                 self.ask(sftp.CMD_FSETSTAT, opened, attributes.pack())
             number = self.ask(sftp.CMD_FSTAT, opened)
             self.ask(sftp.CMD_CLOSE, opened)
-            return self._checked_replies(number)
+            found = self._checked_replies(number)
         except BaseException:
             with suppress(OSError):
                 self.drain()
                 self.close(handle)
             raise
+        # Some, such as rclone's, tell the size before they have written all.
+        return found if found.size == source.tell() else self.measured(path)
 
     def _send_content(self, opened: bytes, source: Source) -> None:
         position = 0
@@ -86,8 +121,11 @@ class Session(Connection):
     def _checked_replies(self, number: int) -> Attributes:
         found = Attributes()
         while self.pending:
-            reply = self.reply().checked()
-            if reply.number == number:
+            reply = self.reply()
+            if reply.number != number:
+                reply.checked()
+            elif reply.kind == sftp.CMD_ATTRS:
+                # What is refused here is asked for by the path.
                 found = reply.attributes()
         return found
 

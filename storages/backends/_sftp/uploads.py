@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from storages.driver import Source
-from storages.temporaries import RENAMES, Aside, beside, corrected, sweep
+from storages.temporaries import RENAMES, STEPS_ASIDE, Aside, beside, corrected, notice, sweep
 
 from .messages import NOTHING, Attributes, Refused, moment
 from .names import take
@@ -61,9 +61,9 @@ class Upload:
         self._temporaries.append(beside(self._path, "part"))
         try:
             handle = self._create(session)
-            owner = self._rights.owner(lambda: session.fstat(handle))
+            owner = self._rights.owner(lambda: session.fstat(handle, self._temporaries[-1]))
             attributes = owner._replace(mode=self._rights.file_mode)
-            self._written = session.upload(handle, self._source, attributes)
+            self._written = session.upload(handle, self._source, attributes, self._temporaries[-1])
             self._check_size()
             if now := corrected(moment(self._written.modified)):
                 self._set_time(session, int(now.timestamp()))
@@ -124,14 +124,16 @@ class Upload:
             self._make_directories(session, parent)
             self._make_directories(session, path)
         except session.refusals:
-            # The protocol has no word for "is there already", perhaps made a moment ago.
+            # The protocol has no word for "is there already", perhaps made a moment ago, and none
+            # for a parent that is a file.
             found = _found(session, path)
-            if found is None:
-                raise
-            if not found.is_directory:
+            nearest = found or _found(session, posixpath.dirname(path) or ".")
+            if nearest is not None and not nearest.is_directory:
                 raise NotADirectoryError(
                     errno.ENOTDIR, "A file is where a directory must be"
                 ) from None
+            if found is None:
+                raise
         else:
             self._set_rights(session, path)
 
@@ -185,6 +187,7 @@ class Upload:
         if not self._overwrite:
             take(session, temporary, self._path)
         elif not session.replace(temporary, self._path):
+            notice(session.traits, STEPS_ASIDE)
             self._aside.replace(session, temporary)
 
     def _check_taken(self, session: Session, exc: OSError) -> None:

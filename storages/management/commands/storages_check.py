@@ -12,7 +12,7 @@ from storages.aliases import entries
 from storages.management.common import StorageCommand
 from storages.management.probe import Step, run, timed
 
-STYLES = {"ok": "SUCCESS", "failed": "ERROR", "skipped": "WARNING"}
+STYLES = {"ok": "SUCCESS", "failed": "ERROR", "skipped": "WARNING", "note": "WARNING"}
 
 
 class Command(StorageCommand):

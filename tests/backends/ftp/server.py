@@ -38,7 +38,8 @@ def location(server: FTPServer, root: str = "", via: Proxy | None = None, **othe
         "password": server.password,
         "port": port,
     } | other
-    return f"{parts['scheme']}://{parts['user']}:{parts['password']}@{host}:{parts['port']}/{root}"
+    address = f"{parts['user']}:{parts['password']}@{host}:{parts['port']}"
+    return f"{parts['scheme']}://{address}{server.place}/{root}"
 
 
 def trust(server: FTPServer) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The contract on FTP: pyftpdlib and vsftpd without and with TLS, and ProFTPD."""
+"""The contract on FTP: pyftpdlib and vsftpd without and with TLS, and servers of other makes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from storages.testing import StorageContract
 from tests.backends.ftp.server import FTPDirectory, bad_data_line, location, running, trust
 from tests.servers.certificates import authority
 from tests.servers.ftp import FTPServer
+from tests.servers.inetutils import Inetutils
 from tests.servers.process import free_port
 from tests.servers.proftpd import Proftpd
 from tests.servers.proxy import Proxy
+from tests.servers.pureftpd import PureFTPd
 from tests.servers.pyftpdlib_server import Pyftpdlib
+from tests.servers.rclone import RcloneFTP
 from tests.servers.vsftpd import Vsftpd
 
 NO_DIGEST = "FTP has no digest of content: without TLS only its length is checked"
@@ -35,6 +38,8 @@ class FTPContract(StorageContract):
     has_created_time = False
     has_accessed_time = False
     memory_budget = 32 * 1024 * 1024
+    #: Seconds after which silence is an error.
+    patience: ClassVar[float] = 1
 
     @classmethod
     def begin(cls, server: FTPServer) -> Iterator[None]:
@@ -88,7 +93,7 @@ class FTPContract(StorageContract):
 
     def silent_storage(self) -> FTPStorage:
         proxy = self.enterContext(Proxy(*self.server.address))
-        storage = self.enterContext(self.through(proxy, timeout=1))
+        storage = self.enterContext(self.through(proxy, timeout=self.patience))
         storage.exists("a.txt")
         proxy.silence()
         return storage
@@ -178,3 +183,47 @@ class TestFTPOnProftpd(FTPContract):
 
     def takes(self, label: str, name: str) -> bool:
         return "*" not in name and super().takes(label, name)
+
+
+class TestFTPOnPureFTPd(FTPContract):
+    configuration = "ftp-pureftpd"
+    # It takes that long to check a password.
+    patience = 10
+    refused_characters = dict.fromkeys(
+        ("trailing space", "trailing space of a directory"),
+        "Pure-FTPd makes an underscore of a space at the end of a new name",
+    )
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server_and_proxy(cls) -> Iterator[None]:
+        yield from cls.begin(PureFTPd())
+
+
+class TestFTPOnInetutils(FTPContract):
+    configuration = "ftp-inetutils"
+
+    def through(self, proxy: Proxy, **given: Any) -> FTPStorage:
+        # It does not say that names are in UTF-8.
+        return super().through(proxy, **{"encoding": "utf-8", **given})
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server_and_proxy(cls) -> Iterator[None]:
+        yield from cls.begin(Inetutils())
+
+
+class TestFTPOnRclone(FTPContract):
+    configuration = "ftp-rclone"
+    impossible = {
+        **FTPContract.impossible,
+        REPLACED: "rclone opens a file anew by its name, and tells whole seconds",
+        "test_processes_that_save_one_name_get_a_file_each": (
+            "rclone makes a directory twice, so that a lock locks nothing"
+        ),
+    }
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server_and_proxy(cls) -> Iterator[None]:
+        yield from cls.begin(RcloneFTP())

@@ -1,4 +1,4 @@
-"""The contract on SFTP: OpenSSH and an absolute root, asyncssh, a relative one and a location."""
+"""The contract on SFTP: OpenSSH and an absolute root, asyncssh and a location, and others."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from tests.servers.openssh import OpenSSH
 from tests.servers.process import free_port
 from tests.servers.proftpd import ProftpdSFTP
 from tests.servers.proxy import Proxy
+from tests.servers.rclone import RcloneSFTP
 from tests.servers.ssh import SSHServer
 
 STEPS_ASIDE = "without posix-rename the old file steps aside: for an instant the name is free"
+
+BY_NAME = "rclone opens a file anew by its name while it is read, and tells whole seconds"
 
 
 class SFTPContract(StorageContract):
@@ -166,3 +169,25 @@ class TestSFTPOnAsyncSSH(SFTPContract):
 
     def raw(self) -> RawDirectory:
         return RawDirectory(self.server.root / self.root / "media/files")
+
+
+class TestSFTPOnRclone(SFTPContract):
+    configuration = "sftp-rclone"
+    impossible = {
+        **SFTPContract.impossible,
+        "test_file_replaced_while_it_is_read_gives_one_content_or_an_error": BY_NAME,
+        "test_move_in_a_replaced_file_gives_one_content_or_an_error": BY_NAME,
+        "test_readers_see_old_or_new_content_while_a_file_is_overwritten": BY_NAME,
+        "test_processes_that_save_one_name_get_a_file_each": (
+            "rclone renames over a file that is there, and creates one that is there"
+        ),
+    }
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server_and_proxy(cls) -> Iterator[None]:
+        for server in running(RcloneSFTP()):
+            yield from cls.begin(server)
+
+    def root_of(self, server: SSHServer) -> str:
+        return self.root

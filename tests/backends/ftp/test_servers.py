@@ -1,0 +1,96 @@
+"""What FTPStorage does on servers that do without a part of the protocol."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.management import call_command
+from django.test import override_settings
+
+from storages.backends.ftp import FTPStorage
+from storages.temporaries import NO_EXCLUSION, STEPS_ASIDE
+from tests.backends.ftp.server import FTPDirectory, location, running
+from tests.servers.ftp import FTPServer
+from tests.servers.pureftpd import PureFTPd
+from tests.servers.rclone import RcloneFTP
+from tests.servers.scripted_ftp import ScriptedFTP
+
+LARGE = b"content " * 1_000_000
+
+
+@pytest.fixture(scope="module")
+def pureftpd() -> Iterator[FTPServer]:
+    yield from running(PureFTPd())
+
+
+@pytest.fixture(scope="module")
+def rclone() -> Iterator[FTPServer]:
+    yield from running(RcloneFTP())
+
+
+def save(storage: FTPStorage, name: str = "a.bin", content: bytes = b"content") -> str:
+    return storage.save(name, ContentFile(content))
+
+
+@pytest.mark.parametrize("name", ["a ", "in a directory /a"])
+def test_name_to_which_the_server_gives_another_ending_is_refused(
+    pureftpd: FTPServer, name: str
+) -> None:
+    raw = FTPDirectory(pureftpd.root / "endings")
+    raw.make()
+    changed = name.replace("y /", "y_/") if "/" in name else "a_"
+    with FTPStorage(location(pureftpd, "endings"), file_overwrite=True) as storage:
+        save(storage, changed, b"another")
+        with pytest.raises(OSError, match="changes names that end with ' '"):
+            save(storage, name)
+        assert raw.get(changed) == b"another"
+        assert not any(".storages-" in path.name for path in raw.path.rglob("*"))
+
+
+def test_refusal_ends_an_upload_although_the_server_keeps_its_connection(
+    rclone: FTPServer,
+) -> None:
+    # It agrees to an upload into a directory that is not there, and never reads.
+    with FTPStorage(location(rclone, "large"), timeout=10) as storage:
+        assert save(storage, "below/a.bin", LARGE) == "below/a.bin"
+    assert (rclone.root / "large/below/a.bin").read_bytes() == LARGE
+
+
+def test_server_that_gives_a_name_to_several_is_told_once_and_by_the_check(
+    rclone: FTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = location(rclone, "told")
+    with FTPStorage(place) as storage:
+        assert [save(storage), save(storage) != "a.bin"] == ["a.bin", True]
+        assert storage.notices() == (NO_EXCLUSION,)
+    assert caplog.record_tuples.count(("storages", logging.WARNING, NO_EXCLUSION)) == 1
+    report = checked(BACKEND="storages.backends.ftp.FTPStorage", OPTIONS={"location": place})
+    assert "  server    note " in report
+    assert NO_EXCLUSION in report
+
+
+def test_server_that_renames_to_free_names_only_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        ScriptedFTP(replaces=False) as server,
+        FTPStorage(server.location, file_overwrite=True) as storage,
+    ):
+        for _ in range(3):
+            save(storage)
+        assert storage.notices() == (STEPS_ASIDE,)
+    assert caplog.record_tuples.count(("storages", logging.WARNING, STEPS_ASIDE)) == 1
+
+
+def checked(**entry: Any) -> str:
+    """Return what `storages_check` prints."""
+    out = io.StringIO()
+    static = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    with override_settings(STORAGES={"default": entry, "staticfiles": static}):
+        call_command("storages_check", "default", stdout=out, no_color=True)
+    return out.getvalue()

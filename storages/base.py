@@ -20,7 +20,7 @@ from django.utils.deconstruct import deconstructible
 
 from .configured import Configured, options_of
 from .contents import as_file, check_size, copied, is_rewindable
-from .driver import Driver, Entry, Source
+from .driver import Driver, Entry, Source, forget_locals
 from .files import Reader, RemoteFile
 from .options import UNSET, Option, derived, option
 from .utils import check_prefix, guess_content_type, is_nameable, normalize_name, public_url
@@ -365,6 +365,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         return _Errors(self, name)
 
     def _error(self, exc: Exception, name: str) -> OSError:
+        forget_locals(exc)
         return OSError(*self._explain(exc), name)
 
     def _time(self, name: Name, which: str) -> datetime:

@@ -25,12 +25,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import DefaultStorage, FileSystemStorage, storages
 from django.db.models import FileField
 from django.utils.module_loading import import_string
+from django.views.debug import SafeExceptionReporterFilter
 
 from . import backends
 from .aliases import OLD_SETTINGS, entries, is_overridden
 from .configured import Configured, given_options, options_of, unknown_option
 from .options import Option
-from .utils import unwrapped
+from .utils import setting, unwrapped
 
 TAG = "storages"
 
@@ -135,6 +136,16 @@ def check_deployment(
         ]
         sentences = stated(found.storage, "insecurities")
         messages += [Warning(text, obj=found.where, id="storages.W005") for text in sentences]
+    messages += [
+        Warning(
+            f"Django's debug page and error mails show the secret in {name}.",
+            hint="They know secrets by their names: use options for password and key instead.",
+            obj=found.where,
+            id="storages.W013",
+        )
+        for found in all_made()
+        for name in shown_secrets(found.storage)
+    ]
     messages += [
         Warning(
             f"The secret {option} of the field's storage is given in code.",
@@ -320,6 +331,19 @@ def root_of(alias: str) -> tuple[str, ...]:
             storage = cls(**entries()[alias].get("OPTIONS", {}))
             return Path(storage.location).parts if storage.base_location else ()
     return ()
+
+
+def shown_secrets(storage: Configured) -> Iterator[str]:
+    """Yield the options and settings whose value holds a secret, and whose name does not say so."""
+    given = given_options(storage)
+    for each in options_of(type(storage)).values():
+        if each.alias_of or each.is_computed(storage):
+            continue
+        names = [each.name] if given.get(each.name) else [n for n in each.settings if setting(n)]
+        value = given.get(each.name) or next(map(setting, names), None)
+        is_secret = isinstance(value, str) and each.redacted(value) != value
+        if is_secret and not SafeExceptionReporterFilter.hidden_settings.search(names[0]):
+            yield names[0]
 
 
 def secrets_in_code(found: Found) -> Iterator[Option]:

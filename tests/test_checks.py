@@ -473,6 +473,42 @@ def test_old_setting_beside_storages_is_shown_as_the_line_to_add() -> None:
     assert found[1].msg == "STATICFILES_STORAGE has no effect, because STORAGES sets 'staticfiles'."
 
 
+@pytest.mark.parametrize(
+    ("backend", "shown", "hidden"),
+    [
+        (
+            "ftp.FTPStorage",
+            {"location": "ftps://web:canary@files.example/"},
+            {"location": "ftps://files.example/", "user": "web", "password": "canary"},
+        ),
+        (
+            "azure_storage.AzureStorage",
+            {
+                "azure_container": "media",
+                "connection_string": "AccountName=site;AccountKey=Y2FuYXJ5",
+            },
+            {"azure_container": "media", "account_name": "site", "account_key": "Y2FuYXJ5"},
+        ),
+        (
+            "couchdb.CouchDBStorage",
+            {"database": "media", "server": "https://web:canary@couchdb.example"},
+            {
+                "database": "media",
+                "server": "https://couchdb.example",
+                "password": "canary",
+                "user": "web",
+            },
+        ),
+    ],
+)
+def test_secret_that_django_does_not_know_by_its_name_is_told(
+    backend: str, shown: dict[str, Any], hidden: dict[str, Any]
+) -> None:
+    path = f"storages.backends.{backend}"
+    only(messages(media=entry(path, **shown), deploy=True), "W013")
+    assert messages(media=entry(path, **hidden), deploy=True) == []
+
+
 def test_ids_in_the_documentation_are_those_in_the_code() -> None:
     code = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (checks, upgrading))
     in_code = sorted(set(re.findall(r"storages\.[EW]\d{3}", code)))

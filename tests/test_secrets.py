@@ -8,6 +8,7 @@ import logging
 import pickle
 import pkgutil
 import ssl
+import sys
 import time
 import traceback
 import warnings
@@ -25,6 +26,7 @@ from django.core.management import CommandError, call_command
 from django.db.migrations.writer import MigrationWriter
 from django.db.models import FileField
 from django.test import override_settings
+from django.views.debug import ExceptionReporter
 
 from storages import backends
 from storages.base import BaseStorage
@@ -249,6 +251,35 @@ def test_secret_is_not_in_errors_warnings_or_logs(
             assert silent(error_of(operation))
     assert silent([str(each) for each in warned])
     assert [record for record in caplog.records if not silent(record.getMessage())] == []
+
+
+def reports_of(operation: Callable[[], Any]) -> list[str]:
+    """Return what Django shows of an operation that fails: debug page, error mail, log."""
+    try:
+        operation()
+    except Exception:  # noqa: BLE001 - whichever it is
+        reporter = ExceptionReporter(None, *sys.exc_info())
+        return [reporter.get_traceback_html(), reporter.get_traceback_text()]
+    return []
+
+
+@pytest.mark.parametrize("debug", [True, False], ids=["debug-page", "error-mail"])
+@each_case
+def test_secret_is_not_in_what_django_shows_of_an_error(
+    cls: type[Any], option: Option, form: Any, debug: bool
+) -> None:
+    storage = cls(**surroundings(cls, option, form), **{option.name: form})
+    with override_settings(DEBUG=debug):
+        for operation in operations(storage):
+            assert [silent(each) for each in reports_of(operation)] in ([], [True, True])
+
+
+def test_error_pages_show_what_the_test_of_secrets_looks_for() -> None:
+    def leak() -> None:
+        token = CANARY
+        raise OSError(len(token))
+
+    assert [silent(each) for each in reports_of(leak)] == [False, True]
 
 
 @each_case

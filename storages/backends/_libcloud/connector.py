@@ -47,8 +47,7 @@ class Connector:
     def connect(self) -> StorageDriver:
         """Make a driver; those of most providers connect at their first request."""
         try:
-            kind, keywords = self._own_class()
-            driver: StorageDriver = kind(**keywords)
+            return self._driver()
         except ImportError as exc:
             raise self._failure(f"{exc}: install that package") from exc
         except (OSError, ImproperlyConfigured):
@@ -58,6 +57,11 @@ class Connector:
                 raise
             # The text may hold the key.
             raise self._failure(str(exc) or type(exc).__name__) from None
+
+    def _driver(self) -> StorageDriver:
+        # Error pages show the local variables of the frames that an error leaves behind.
+        kind, keywords = self._own_class()
+        driver: StorageDriver = kind(**keywords)
         return driver
 
     def check(self, _driver: StorageDriver, _idle: float) -> bool:

@@ -73,9 +73,10 @@ class Connection:
     shown: dict[str, bool] = field(default_factory=dict)
 
     @property
-    def is_aws(self) -> bool:
-        """Return True if the service is Amazon's own."""
-        return is_aws(self.resource.meta.client.meta.endpoint_url)
+    def is_exclusive(self) -> bool | None:
+        """True if the service keeps to ``If-None-Match``, None if that is to be found out."""
+        endpoint = self.resource.meta.client.meta.endpoint_url
+        return True if is_aws(endpoint) or is_r2(endpoint) else self.shown.get("exclusive")
 
 
 _connections: SharedClients[Connection] = SharedClients()
@@ -257,6 +258,11 @@ def is_aws(endpoint_url: str) -> bool:
     """Return True if a URL is one of Amazon's."""
     host = urlsplit(endpoint_url).hostname or ""
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def is_r2(endpoint_url: str) -> bool:
+    """Return True if a URL is one of Cloudflare R2's, whose manual promises ``If-None-Match``."""
+    return (urlsplit(endpoint_url).hostname or "").endswith(".r2.cloudflarestorage.com")
 
 
 def _frozen(value: Any) -> Hashable:

@@ -149,18 +149,16 @@ class S3Uploads(S3Listings):
     # -- requests ---------------------------------------------------------------------------------
 
     def _asks_first(self, content: Any) -> bool:
-        connection = self._connection
-        is_exclusive = connection.is_aws or connection.shown.get("exclusive", False)
-        return not is_exclusive or super()._asks_first(content)
+        return not self._connection.is_exclusive or super()._asks_first(content)
 
     def _find_out(self, key: str, body: bytes, parameters: Parameters) -> None:
         """Find out by one more request whether a service keeps to ``If-None-Match``.
 
         Some take no notice of it. The request would replace a file that was just saved by itself.
         """
-        shown = self._connection.shown
-        if "exclusive" in shown or self._connection.is_aws or len(body) > PROBE_SIZE:
+        if self._connection.is_exclusive is not None or len(body) > PROBE_SIZE:
             return
+        shown = self._connection.shown
         try:
             self._call("put_object", Key=key, Body=body, **parameters, IfNoneMatch="*")
             shown["exclusive"] = False

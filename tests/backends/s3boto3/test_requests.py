@@ -74,8 +74,10 @@ def test_service_that_replaces_what_it_should_not_is_asked_for_each_name(site: S
     assert site.raw.get("a.txt") == b"another's"
 
 
-def test_save_to_aws_is_one_request_from_the_first_on() -> None:
+@pytest.mark.parametrize("endpoint", [None, "https://0123.eu.r2.cloudflarestorage.com"])
+def test_save_to_aws_or_r2_is_one_request_from_the_first_on(endpoint: str | None) -> None:
     options = {"access_key": "k", "secret_key": "s", "client_config": unshared()}
+    options["endpoint_url"] = endpoint
     storage = S3Boto3Storage(bucket_name="b", region_name="eu-west-1", **options)
     storage.file_overwrite = False
     with Stubber(storage.client) as stubber:

@@ -75,7 +75,8 @@ class StoredFile(io.FileIO):
 
     def tell(self) -> int:
         """Return the position in bytes."""
-        return self._position
+        # A closed file has none, and the standard method says so.
+        return super().tell() if self.closed else self._position
 
 
 class LocalStorage(BaseStorage, FileSystemStorage):

@@ -149,12 +149,16 @@ class ReadContract(ContractCase):
     @item(49)
     def test_closed_file_refuses_to_be_used(self) -> None:
         self.save("file")
-        file = self.storage.open("file")
-        file.close()
-        self.assertRaises(ValueError, file.read)
-        file = self.storage.open("file", "wb")
-        file.close()
-        self.assertRaises(ValueError, file.write, b"more")
+        uses: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
+            "rb": [("read", ()), ("readline", ()), ("seek", (0,)), ("seek", (0, 1)), ("tell", ())],
+            "wb": [("write", (b"more",)), ("seek", (0,)), ("tell", ()), ("truncate", (0,))],
+        }
+        for mode, calls in uses.items():
+            file = self.storage.open("file", mode)
+            file.close()
+            for name, arguments in calls:
+                with self.subTest(mode=mode, use=name):
+                    self.assertRaises(ValueError, getattr(file, name), *arguments)
 
     @item(50)
     def test_chunks_are_the_whole_file_in_exact_pieces(self) -> None:

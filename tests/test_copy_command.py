@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
@@ -207,3 +208,14 @@ def test_ctrl_c_ends_the_files_on_their_way_and_tells_how_to_go_on(tmp_path: Pat
     assert errors == "CommandError: Interrupted: copy again to go on.\n"
     assert output.count("saving\n") < 20
     assert "skipped, 0 failed.\n" in output
+
+
+@pytest.mark.skipif(django.VERSION >= (6,), reason="impossible: Django has tasks from 6.0 on")
+@pytest.mark.parametrize("arguments", [("one", "two", "--enqueue=4"), ("--status", "any")])
+def test_older_django_has_no_tasks_and_a_part_is_recommended(arguments: tuple[str, ...]) -> None:
+    _, error = run(*arguments)
+    assert "Tasks need Django 6.0: let a scheduler of yours run --part 1/16" in str(error)
+
+
+def test_one_alias_is_not_enough() -> None:
+    assert "Name two aliases" in str(run("one")[1])

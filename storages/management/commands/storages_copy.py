@@ -7,8 +7,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
+import django
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.core.management.base import CommandError, CommandParser
 
@@ -29,8 +31,8 @@ class Command(StorageCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take two aliases, a path, and how to copy."""
-        parser.add_argument("source", help="The alias of STORAGES to copy from.")
-        parser.add_argument("destination", help="The alias of STORAGES to copy to.")
+        parser.add_argument("source", nargs="?", help="The alias of STORAGES to copy from.")
+        parser.add_argument("destination", nargs="?", help="The alias of STORAGES to copy to.")
         parser.add_argument("path", nargs="?", default="", help="A directory or file; else all.")
         parser.add_argument(
             "--jobs",
@@ -43,11 +45,24 @@ class Command(StorageCommand):
         parser.add_argument(
             "--part", type=_part, default=(1, 1), metavar="3/16", help="Copy one of so many parts."
         )
+        parser.add_argument(
+            "--enqueue", type=_positive, metavar="PARTS", help="Enqueue a task for each part."
+        )
+        parser.add_argument("--status", metavar="ID", help="Tell how far the tasks of a copy are.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Copy, and report."""
+        """Copy, or enqueue tasks that do, or ask for those, and report."""
         self._verbosity, self._is_json = options["verbosity"], options["json"]
+        if options["status"]:
+            self._ask(options["status"])
+        elif not options["destination"]:
+            raise CommandError("Name two aliases of STORAGES: the source and the destination.")
+        elif options["enqueue"]:
+            self._enqueue(options)
+        else:
+            self._copy_here(options)
 
+    def _copy_here(self, options: dict[str, Any]) -> None:
         report = Report()
         try:
             self._copy(report, options, delete_all=options["yes"])
@@ -88,6 +103,40 @@ class Command(StorageCommand):
             raise CommandError(f"{source} to {destination}: {explained(exc)}") from exc
         finally:
             self.progress()
+
+    def _enqueue(self, options: dict[str, Any]) -> None:
+        tasks = _tasks()
+        if options["dry_run"] or options["part"] != (1, 1):
+            raise CommandError("Tasks copy all parts, and they do it: leave out the other option.")
+        ends = [self.known(options[each]) for each in ("source", "destination")]
+        passed = {each: options[each] for each in ("jobs", "delete", "verify", "resume")}
+        passed["delete_all"] = options["yes"]
+        job = tasks.enqueue(*ends, options["path"], options["enqueue"], passed)
+        if not tasks.can_be_asked():
+            self.stdout.write("The tasks are enqueued. Their backend keeps no results to ask for.")
+        elif self._is_json or not self._verbosity:
+            self.stdout.write(json.dumps(job) if self._is_json else job)
+        else:
+            self.stdout.write(f"Enqueued {options['enqueue']} tasks.")
+            self.stdout.write(f"Ask for them: manage.py storages_copy --status {job}")
+
+    def _ask(self, job: str) -> None:
+        tasks = _tasks()
+        try:
+            found = tasks.status(job)
+        except NotImplementedError as exc:
+            raise CommandError("The task backend keeps no results.") from exc
+        except tasks.UNKNOWN as exc:
+            raise CommandError(f"There are no tasks of a copy under {job!r}.") from exc
+        if self._is_json:
+            fields = ("parts", "counts", "size", "failures")
+            self.stdout.write(json.dumps({each: getattr(found, each) for each in fields}, indent=2))
+        else:
+            for name, reason in found.failures:
+                self.stdout.write(self.style.ERROR(f"failed {shown(name)}: {reason}"))
+            self.stdout.write(tasks.sentence(found))
+        if found.failures:
+            raise CommandError("Not all was copied: enqueue again what is left.")
 
     def _is_confirmed(self, text: str) -> bool:
         if not (self.stdout.isatty() and self.stderr.isatty()):
@@ -138,6 +187,15 @@ def summary(report: Report, *, dry_run: bool) -> str:
     if counts[copying.DELETED]:
         parts.append(f"{counts[copying.DELETED]} deleted")
     return ("Nothing was done. It would be: " if dry_run else "") + ", ".join(parts) + "."
+
+
+def _tasks() -> Any:
+    """Return the module of tasks; raises CommandError for a Django that has none."""
+    if django.VERSION < (6,):
+        raise CommandError(
+            "Tasks need Django 6.0: let a scheduler of yours run --part 1/16 to --part 16/16."
+        )
+    return import_module("storages.transfers._tasks")
 
 
 def _positive(text: str) -> int:

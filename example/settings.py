@@ -32,13 +32,13 @@ STATIC_URL = "static/"
 SECRET_KEY = os.environ.get("ALBUM_SECRET_KEY", "for the example only")
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 INSTALLED_APPS = [
+    "storages",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
-    "storages",
     "example.album",
 ]
 MIDDLEWARE = [

@@ -26,4 +26,4 @@ class StoragesConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks."""
-        from . import checks, upgrading  # noqa: F401, PLC0415 - importing registers them
+        from . import checks, static_checks, upgrading  # noqa: F401, PLC0415 - importing registers them

@@ -340,14 +340,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         expected: Entry | None = None,
     ) -> None:
         with self._rewindable(content) as file:
-            declared = getattr(content, "content_type", None)
-            kind = declared or guess_content_type(name, self.default_content_type)
-            source = Source(
-                cast("IO[bytes]", file),
-                kind,
-                headers=expected.headers if expected else {},
-                metadata=expected.metadata if expected else {},
-            )
+            source = self._source(name, file, expected)
             check_size(source.size, self.max_size, name)
             try:
                 with self._errors(name):
@@ -359,6 +352,14 @@ class BaseStorage(Configured, Driver, _Deconstructible):
                 if source.error is not None:
                     raise source.error from None
                 raise
+
+    def _source(self, name: str, content: File[Any], expected: Entry | None = None) -> Source:
+        """Return what `_write` is given of a rewindable content."""
+        declared = getattr(content, "content_type", None)
+        kind = declared or guess_content_type(name, self.default_content_type)
+        old = expected or Entry(0)
+        file = cast("IO[bytes]", content)
+        return Source(file, kind, headers=old.headers, metadata=old.metadata)
 
     def _errors(self, name: str) -> _Errors:
         """Turn SDK errors of a ``with`` block into built-in ones that carry the name."""

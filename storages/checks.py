@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import django
 from django.apps import AppConfig, apps
-from django.conf import STATICFILES_STORAGE_ALIAS, global_settings, settings
+from django.conf import global_settings, settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import DefaultStorage, FileSystemStorage, storages
@@ -106,19 +106,6 @@ def check_roots(**_kwargs: Any) -> list[CheckMessage]:
         for (first, root), (second, other) in combinations(roots.items(), 2)
         if root[: len(other)] == other[: len(root)] and ours & {first, second}
     ]
-
-
-@register(Tags.files, TAG)
-def check_static_names(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of static files that are not found under the names that the project gives them."""
-    alias = STATICFILES_STORAGE_ALIAS
-    with suppress(KeyError, Refused):
-        cls = class_of(alias)
-        if getattr(cls, "renames", False):
-            text = f"{cls.__name__} saves static files under names that pages may not ask for."
-            hint = "Use a storage that keeps names, such as OverwriteStorage, for static files."
-            return [Warning(text, hint=hint, obj=entry_of(alias), id="storages.W007")]
-    return []
 
 
 @register(Tags.security, TAG, deploy=True)

@@ -12,7 +12,7 @@ import io
 import posixpath
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, ClassVar, Protocol
@@ -217,6 +217,14 @@ class Driver:
         verifies, else by its size.
         """
         raise NotImplementedError
+
+    @contextmanager
+    def _stored_form(self, key: str, source: Source) -> Iterator[Source]:  # noqa: ARG002
+        """Give the bytes that `_write` would store of a source; the default is the source.
+
+        What compresses overrides it. Files are compared by it before they are sent again.
+        """
+        yield source
 
     def _require_unchanged(self, key: str, expected: Entry | None) -> None:
         """Raise OSError (ESTALE) unless a key still has the content of an entry; None is any."""

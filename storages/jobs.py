@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from itertools import islice
-from queue import SimpleQueue
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Generic, TypeVar
+
+from django.db import connections
 
 AHEAD = 4  # items that wait for a thread to become free, so that none is idle
 
@@ -18,7 +22,7 @@ Result = TypeVar("Result")
 
 def done(
     work: Callable[[Item], Result], items: Iterable[Item], jobs: int
-) -> Iterator[tuple[Item, Result | Exception]]:
+) -> Generator[tuple[Item, Result | Exception], None, None]:
     """Call ``work`` for each item in up to ``jobs`` threads; yield it with what came of it.
 
     That is what ``work`` returned, or the exception that it raised, in the order in which the
@@ -30,36 +34,77 @@ def done(
     wait are dropped, and the calls that have begun end before control returns.
     """
     if jobs <= 1:
-        for item in items:
-            yield item, _tried(work, item)
+        yield from (_checked(_tried(work, item)) for item in items)
         return
     left = iter(items)
-    ended: SimpleQueue[Future[tuple[Item, Result | Exception]]] = SimpleQueue()
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="storages-jobs")
+    team: _Team[Item, Result] = _Team(work, jobs)
     try:
-        pending, room = 0, jobs + AHEAD
-        while True:
-            for item in islice(left, room):
-                future = pool.submit(copy_context().run, _with_item, work, item)
-                future.add_done_callback(ended.put)
-                pending += 1
-            if not pending:
-                return
-            yield ended.get().result()
-            pending, room = pending - 1, 1
+        team.take(islice(left, jobs + AHEAD))
+        while team.pending:
+            yield _checked(team.next_ended())
+            team.take(islice(left, 1))
     finally:
-        pool.shutdown(cancel_futures=True)
+        team.dismiss()
 
 
-def _with_item(work: Callable[[Item], Result], item: Item) -> tuple[Item, Result | Exception]:
-    return item, _tried(work, item)
-
-
-def _tried(work: Callable[[Item], Result], item: Item) -> Result | Exception:
+def _tried(work: Callable[[Item], Result], item: Item) -> tuple[Item, Result | BaseException]:
     try:
-        return work(item)
-    except Exception as exc:  # noqa: BLE001 - the caller gets it with its item
-        return exc
+        return item, work(item)
+    except BaseException as exc:  # noqa: BLE001 - the caller gets it with its item
+        return item, exc
+
+
+def _checked(ended: tuple[Item, Result | BaseException]) -> tuple[Item, Result | Exception]:
+    """Return what a call came to; raise what is to end the program."""
+    item, result = ended
+    if isinstance(result, BaseException) and not isinstance(result, Exception):
+        raise result
+    return item, result
+
+
+class _Team(Generic[Item, Result]):
+    """Threads that call ``work``, and the queues before and behind them."""
+
+    def __init__(self, work: Callable[[Item], Result], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._waiting: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[Item, Result | BaseException]] = SimpleQueue()
+        self._threads: list[Thread] = []
+        self.pending = 0
+
+    def take(self, items: Iterable[Item]) -> None:
+        """Have work done on items."""
+        for item in items:
+            self._waiting.put(partial(copy_context().run, _tried, self._work, item))
+            self.pending += 1
+            if len(self._threads) < self._most:
+                self._threads.append(Thread(target=self._run, name="storages-jobs"))
+                self._threads[-1].start()
+
+    def next_ended(self) -> tuple[Item, Result | BaseException]:
+        """Return an item with what came of it, once there is one."""
+        found = self._ended.get()
+        self.pending -= 1
+        return found
+
+    def _run(self) -> None:
+        try:
+            while (call := self._waiting.get()) is not None:
+                self._ended.put(call())
+        finally:
+            # Each thread has its own, and no other could close them.
+            connections.close_all()
+
+    def dismiss(self) -> None:
+        """Drop what waits, and return once all threads have ended."""
+        with suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
 
 
 class Meter:

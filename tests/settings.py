@@ -12,10 +12,10 @@ USE_TZ = True
 TIME_ZONE = "Europe/Paris"
 
 INSTALLED_APPS = [
+    "storages",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.staticfiles",
-    "storages",
     "tests",
 ]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}

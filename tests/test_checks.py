@@ -18,7 +18,7 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 from django.utils.functional import SimpleLazyObject
 
-from storages import checks, upgrading
+from storages import checks, static_checks, upgrading
 from storages.options import option
 from tests.memory import MemoryStorage
 
@@ -510,7 +510,8 @@ def test_secret_that_django_does_not_know_by_its_name_is_told(
 
 
 def test_ids_in_the_documentation_are_those_in_the_code() -> None:
-    code = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (checks, upgrading))
+    modules = (checks, static_checks, upgrading)
+    code = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in modules)
     in_code = sorted(set(re.findall(r"storages\.[EW]\d{3}", code)))
     text = (DOCS / "checks.rst").read_text(encoding="utf-8")
     assert re.findall(r"^_`(storages\.[EW]\d{3})`$", text, re.MULTILINE) == in_code

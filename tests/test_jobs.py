@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from contextvars import ContextVar
 
 import pytest
+from django.db import connections
 
 from storages.jobs import AHEAD, Meter, done, shown_duration, shown_size
 
@@ -106,6 +108,26 @@ def test_ctrl_c_drops_what_waits_and_waits_for_what_has_begun():
             pass
     assert sorted(begun) == sorted(ended)
     assert len(begun) < 10_000
+
+
+def test_what_ends_a_program_ends_the_job():
+    with pytest.raises(SystemExit):
+        list(done(sys.exit, range(9), 3))
+
+
+def test_threads_leave_no_database_connection_behind(tmp_path, monkeypatch, django_db_blocker):
+    database = {**connections.settings["default"], "NAME": tmp_path / "database"}
+    monkeypatch.setitem(connections.settings, "side", database)
+    used = set()
+
+    def work(_: int) -> None:
+        connections["side"].ensure_connection()
+        used.add(connections["side"])
+
+    with django_db_blocker.unblock():
+        list(done(work, range(9), 3))
+    assert used
+    assert {each.connection for each in used} == {None}
 
 
 def test_work_sees_the_context_of_the_caller():

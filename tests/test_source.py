@@ -70,7 +70,7 @@ ORDER = [
     {"views"},
     {"backends"},
     {"checks", "transfers"},
-    {"upgrading"},
+    {"static_checks", "upgrading"},
     {"apps", "management", "testing", "compress"},
 ]
 

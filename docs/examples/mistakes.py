@@ -1,5 +1,5 @@
 SECRET_KEY = "…"
-INSTALLED_APPS = ["django.contrib.staticfiles", "storages"]
+INSTALLED_APPS = ["storages", "django.contrib.staticfiles"]
 STATIC_URL = "/static/"
 
 AWS_ACCESS_KEY_ID = "…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .bulk import BulkContract
 from .case import ContractCase, Impossible, NotTried, RawStore, item
+from .collecting import CollectingContract
 from .configuration import ConfigurationContract
 from .copies import CopyContract
 from .fields import FieldContract
@@ -16,7 +17,6 @@ from .opening import OpenContract
 from .overwriting import OverwriteContract, UniqueNameContract
 from .reading import ReadContract
 from .save import SaveContract
-from .statics import StaticFilesContract
 from .urls import UrlContract
 from .writing import WriteContract
 
@@ -39,7 +39,7 @@ class StorageContract(
     CopyContract,
     ConfigurationContract,
     LifeCycleContract,
-    StaticFilesContract,
+    CollectingContract,
     IntegrityContract,
 ):
     """All of the contract. Subclass it, name the ``configuration``, and give a storage.

@@ -16,7 +16,7 @@ from django.contrib.staticfiles.management.commands.collectstatic import Command
 from django.contrib.staticfiles.storage import ManifestFilesMixin
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, default_storage
-from django.core.management import call_command
+from django.core.management import BaseCommand, call_command
 from django.test import override_settings
 from django.utils.module_loading import import_string
 
@@ -124,8 +124,16 @@ class StaticFilesContract(RebuiltStorages):
         storage: Storage = cls(*recipe.args, **options)
         return storage
 
-    def collect(self, storage: Storage, modified: float = LONG_AGO, *, clear: bool = False) -> str:
-        """Run ``collectstatic`` on `STATIC`, modified at a POSIX time; return what it says."""
+    def collect(
+        self,
+        storage: Storage,
+        modified: float = LONG_AGO,
+        *,
+        files: Mapping[str, bytes] = STATIC,
+        command: BaseCommand | None = None,
+        **options: Any,
+    ) -> str:
+        """Run ``collectstatic`` on files modified at a POSIX time; return what it says."""
         said = io.StringIO()
         with (
             tempfile.TemporaryDirectory() as directory,
@@ -135,13 +143,13 @@ class StaticFilesContract(RebuiltStorages):
             ),
             given_as("staticfiles", storage),
         ):
-            for name, content in STATIC.items():
+            for name, content in files.items():
                 path = Path(directory, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
                 os.utime(path, (modified, modified))
-            call_command(Command(), interactive=False, clear=clear, stdout=said)
-        return said.getvalue()
+            call_command(command or Command(), interactive=False, stdout=said, **options)
+        return said.getvalue().replace(directory, "project")
 
 
 def given() -> Storage:

@@ -1,5 +1,5 @@
 SECRET_KEY = "for tests alone"
-INSTALLED_APPS = ["django.contrib.staticfiles", "storages"]
+INSTALLED_APPS = ["storages", "django.contrib.staticfiles"]
 STATIC_URL = "static/"
 USE_TZ = True
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}

@@ -135,6 +135,11 @@ class S3Uploads(S3Listings):
                 shutil.copyfileobj(source, packer, COPY_SIZE)
             yield Source(cast("IO[bytes]", packed), source.content_type)
 
+    @contextmanager
+    def _stored_form(self, key: str, source: Source) -> Iterator[Source]:
+        with self._encoded(source, self._upload_parameters(key, source)) as body:
+            yield body
+
     def _is_compressed(self, source: Source, parameters: Parameters) -> bool:
         """Return True if a source is to be compressed, for its type or since its label says so."""
         if source.headers.get("content-encoding") == "gzip":

@@ -1,0 +1,175 @@
+"""Collecting static files: what one listing shows to differ is sent by several threads at once."""
+
+from __future__ import annotations
+
+import copy
+import posixpath
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
+from datetime import datetime
+from functools import cached_property
+from hashlib import md5
+from itertools import islice
+from typing import Any, NamedTuple
+
+from django.core.files.base import File
+from django.core.files.storage import Storage
+
+from storages.base import BaseStorage
+from storages.contents import is_rewindable
+from storages.digests import matches
+from storages.driver import Entry
+from storages.jobs import Meter, done
+from storages.transfers import delete_many
+from storages.utils import normalize_name
+
+JOBS = 32  # threads, unless the storage has fewer connections
+MOST_FAILURES = 10  # after as many it is not the files that are at fault
+MOST_REMOVED = 1000  # files of one batch
+
+Batch = Sequence[str]
+
+
+class Origin(NamedTuple):
+    """Where a file comes from: a finder's storage, and the path there."""
+
+    storage: Storage
+    path: str
+
+    def open(self) -> File[Any]:
+        """Open the file for reading."""
+        return self.storage.open(self.path)
+
+    def modified(self) -> datetime | None:
+        """Return when the file was written, as an aware time; None if that is not known."""
+        try:
+            return self.storage.get_modified_time(self.path).astimezone()
+        except (OSError, NotImplementedError):
+            return None
+
+
+class NotDone(Exception):
+    """Raised for files that could not be stored or removed, with the error of each by its name."""
+
+    def __init__(self, verb: str, errors: dict[str, Exception], untried: int = 0) -> None:
+        super().__init__(verb)
+        self.verb = verb
+        self.errors = errors
+        self.untried = untried
+
+
+class Destination:
+    """A storage that files are collected to, and what one listing tells of it."""
+
+    def __init__(
+        self, storage: BaseStorage, jobs: int | None, show: Callable[[Meter], None]
+    ) -> None:
+        self.original = storage
+        self.storage = storage.settled()
+        limit = getattr(storage, "max_connections", None)
+        self.jobs = min(filter(None, (jobs or JOBS, limit)))
+        self._show = show
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """The stored files by name, as they were at first use."""
+        # A directory of this machine is made by the first save.
+        with suppress(FileNotFoundError):
+            return dict(self.storage.scan(recursive=True))
+        return {}
+
+    def find(self, name: str) -> Entry | None:
+        """Return what the listing told of a file, None if it was not there."""
+        return self.entries.get(normalize_name(name))
+
+    @cached_property
+    def replacing(self) -> BaseStorage:
+        """A copy of the storage whose saves replace a file in one step."""
+        twin = copy.copy(self.storage)
+        twin.file_overwrite = True
+        return twin
+
+    def holds(self, name: str, content: File[Any], modified: datetime | None = None) -> bool:
+        """Return True if a content is stored under a name: by size and digest.
+
+        Where the service tells no digest, a file of the same size is taken for the same if it was
+        stored after ``modified``, or has the digest of the content in its name.
+        """
+        entry = self.find(name)
+        if entry is None or not is_rewindable(content):
+            return False
+        source = self.storage._source(name, content)
+        with self.storage._stored_form(self.storage.key(name), source) as body:
+            if body.size != entry.size:
+                return False
+            same = matches(entry.digest, body, body.size)
+            if same is False:
+                # A listing cannot tell ETags that are no digests; one more request can.
+                told = self.storage.stat(name).digest
+                same = told != entry.digest and matches(told, body, body.size)
+        if same is not None:
+            return same
+        return _is_later(entry.modified, modified) or _is_named_by_digest(name, content)
+
+    def send(
+        self,
+        verb: str,
+        work: Callable[[Batch], int],
+        batches: Sequence[Batch],
+        size: int | None = None,
+    ) -> None:
+        """Call ``work`` for batches of names in several threads; it returns the bytes it moved.
+
+        ``size`` is how many bytes there are. Raises NotDone once the others have ended, or if many
+        failed, once those have that had begun.
+        """
+        names = sum(map(len, batches))
+        meter = Meter(names, size)
+        errors: dict[str, Exception] = {}
+        with closing(done(work, batches, self.jobs)) as results:
+            for batch, result in results:
+                if isinstance(result, NotDone):
+                    errors |= result.errors
+                elif isinstance(result, Exception):
+                    errors |= dict.fromkeys(batch, result)
+                meter.add(result if isinstance(result, int) else 0, len(batch))
+                self._show(meter)
+                if len(errors) >= MOST_FAILURES:
+                    break
+        if errors:
+            raise NotDone(verb, errors, names - meter.done_files)
+
+    def batches(self, names: Iterable[str], most: int) -> list[Batch]:
+        """Share names out among the threads, at most so many a batch."""
+        left = [*names]
+        share = max(1, min(most, -(-len(left) // self.jobs)))
+        rest = iter(left)
+        return [*iter(lambda: [*islice(rest, share)], [])]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files, many by one request where the service can."""
+        wanted = [*names]
+        self.send("deleted", self._remove, self.batches(wanted, MOST_REMOVED))
+        for name in wanted:
+            self.entries.pop(name, None)
+
+    def _remove(self, names: Batch) -> int:
+        results = delete_many(self.storage, names)
+        if errors := {name: exc for name, exc in results if exc is not None}:
+            raise NotDone("deleted", errors)
+        return 0
+
+
+def _is_later(stored: datetime | None, modified: datetime | None) -> bool:
+    """Return True if a time is not before another, to the second, as Django has it."""
+    if stored is None or modified is None:
+        return False
+    return stored.replace(microsecond=0) >= modified.replace(microsecond=0)
+
+
+def _is_named_by_digest(name: str, content: File[Any]) -> bool:
+    """Return True if a name has the digest of a content in it, as Django's hashing makes it."""
+    digest = md5(usedforsecurity=False)
+    for chunk in content.chunks():
+        digest.update(chunk)
+    return f".{digest.hexdigest()[:12]}" in posixpath.basename(name)

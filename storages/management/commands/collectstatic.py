@@ -1,0 +1,256 @@
+"""``manage.py collectstatic``: Django's own, with one listing and several uploads at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.apps import apps
+from django.contrib.staticfiles.finders import get_finders
+from django.contrib.staticfiles.management.commands import collectstatic
+from django.contrib.staticfiles.storage import HashedFilesMixin
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage, Storage
+from django.core.management.base import CommandError, CommandParser
+
+from storages.base import BaseStorage
+from storages.management.collecting import JOBS, Batch, Destination, NotDone, Origin
+from storages.management.common import Watched, explained, shown
+from storages.management.hashing import finish, staged
+from storages.utils import unwrapped
+
+COMPARED = 50  # files that a thread compares before it takes others
+MOST_NAMED = 50  # files that an error names
+
+
+class Target:
+    """What Django's command takes for the storage: it answers from one listing, and acts later.
+
+    All else is asked of the storage itself.
+    """
+
+    def __init__(self, destination: Destination, ends: ExitStack) -> None:
+        self._destination = destination
+        self._ends = ends
+        self._origins: dict[str, Origin] = {}
+        self._unchanged: dict[str, bool] = {}
+        self._planned: dict[str, int] = {}
+        self._doomed: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._destination.original, name)
+
+    # -- comparing --------------------------------------------------------------------------------
+
+    def compare(self, origins: Mapping[str, Origin]) -> None:
+        """Find out, in several threads, which files are stored as they are."""
+        self._origins.update(origins)
+        stored = [name for name in origins if self._destination.find(name)]
+        batches = self._destination.batches(stored, COMPARED)
+        self._destination.send("compared", self._compare, batches)
+
+    def _compare(self, names: Batch) -> int:
+        size = 0
+        for name in names:
+            origin = self._origins[name]
+            with origin.open() as file:
+                size += file.size
+                self._unchanged[name] = self._destination.holds(name, file, origin.modified())
+        return size
+
+    def is_there(self, name: str) -> bool:
+        """Return True if there was a file of this name, which was not deleted."""
+        return self._destination.find(name) is not None
+
+    def is_unchanged(self, name: str, origin: Origin) -> bool:
+        """Return True if a file is stored as it is."""
+        self._origins[name] = origin
+        if name not in self._unchanged:
+            self._compare([name])
+        return self._unchanged[name]
+
+    # -- clearing ---------------------------------------------------------------------------------
+
+    @cached_property
+    def _tree(self) -> dict[str, tuple[dict[str, None], list[str]]]:
+        """The names of the directories and of the files in each directory."""
+        tree: dict[str, tuple[dict[str, None], list[str]]] = {"": ({}, [])}
+        for name in self._destination.entries:
+            directory, _, base = name.rpartition("/")
+            tree.setdefault(directory, ({}, []))[1].append(base)
+            while directory:
+                above, _, last = directory.rpartition("/")
+                tree.setdefault(above, ({}, []))[0][last] = None
+                directory = above
+        return tree
+
+    def exists(self, path: str) -> bool:
+        """Return True for a directory that is to be cleared."""
+        return path.replace(os.sep, "/") in self._tree
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """Return what is in a directory, from the listing."""
+        directories, files = self._tree[path.replace(os.sep, "/")]
+        return [*directories], files
+
+    def delete(self, name: str) -> None:
+        """Note that a file is to be removed."""
+        self._doomed.append(name.replace(os.sep, "/"))
+
+    def clear(self) -> None:
+        """Remove what was noted, many files at a time."""
+        doomed, self._doomed = self._doomed, []
+        self._destination.remove(doomed)
+        if doomed:
+            self._destination.entries.clear()
+
+    # -- storing ----------------------------------------------------------------------------------
+
+    def save(self, name: str, content: File[Any]) -> str:
+        """Note that a file of the project is to be stored."""
+        if name not in self._origins:
+            return str(self._destination.original.save(name, content))
+        self._planned[name] = content.size
+        return name
+
+    def finish(self) -> None:
+        """Store what was noted, in several threads."""
+        planned, self._planned = self._planned, {}
+        batches = [(name,) for name in planned]
+        self._destination.send("stored", self._store, batches, sum(planned.values()))
+
+    def _store(self, names: Batch) -> int:
+        (name,) = names
+        storage = self._destination.replacing
+        picks = type(storage).get_available_name is not BaseStorage.get_available_name
+        if picks and self.is_there(name):
+            # Its own way to find a free name would find another.
+            storage.delete(name)
+        with self._origins[name].open() as file:
+            storage.save(name, file)
+            return file.size
+
+    def post_process(self, paths: Mapping[str, Any], **options: Any) -> Iterator[Any]:
+        """Store what was noted, and hash names where the storage does that."""
+        self.finish()
+        storage: Any = self._destination.original
+        if not hasattr(storage, "post_process"):
+            return
+        is_local = isinstance(storage, FileSystemStorage)
+        if is_local or not isinstance(storage, HashedFilesMixin) or options.get("dry_run"):
+            yield from storage.post_process(paths, **options)
+            return
+        origins = {name: Origin(*each) for name, each in paths.items()}
+        directory = TemporaryDirectory(prefix="collectstatic-")
+        # A run that fails leaves this generator where it is.
+        twin = staged(self._destination, origins, Path(self._ends.enter_context(directory)))
+        yield from twin.post_process(paths, **options)
+        finish(self._destination, twin)
+
+
+class Command(Watched, collectstatic.Command):
+    """Django's command; what it does to a storage of this package is done in bulk."""
+
+    target: Target | None = None
+    jobs: int | None = None
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take Django's options, and the number of threads."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--jobs",
+            type=int,
+            metavar="N",
+            help=f"Store N files at a time; {JOBS}, or as many as the storage's max_connections, "
+            "by default.",
+        )
+
+    def set_options(self, **options: Any) -> None:
+        """Take the options of a run."""
+        if not apps.is_installed("django.contrib.staticfiles"):
+            raise CommandError("Add 'django.contrib.staticfiles' to INSTALLED_APPS.")
+        super().set_options(**options)
+        self.jobs = options.get("jobs")
+        if self.jobs is not None and self.jobs < 1:
+            raise CommandError("--jobs takes a number above 0.")
+
+    def collect(self) -> dict[str, list[str]]:
+        """Collect as Django does."""
+        storage = unwrapped(self.storage)
+        if self.symlink or not isinstance(storage, BaseStorage):
+            return super().collect()
+        given, destination = self.storage, Destination(storage, self.jobs, self.show)
+        with ExitStack() as ends:
+            self.storage = self.target = Target(destination, ends)
+            try:
+                return self._collect(self.target)
+            except NotDone as exc:
+                raise CommandError(told(exc)) from next(iter(exc.errors.values()))
+            finally:
+                self.storage, self.target = given, None
+                self.progress()
+
+    def _collect(self, target: Target) -> dict[str, list[str]]:
+        if self.dry_run or not self.clear:
+            target.compare(self.origins())
+        collected: dict[str, list[str]] = super().collect()
+        target.finish()
+        return collected
+
+    def origins(self) -> dict[str, Origin]:
+        """Return the files of the project by the names that they are to have."""
+        found: dict[str, Origin] = {}
+        for finder in get_finders():
+            for path, storage in finder.list(self.ignore_patterns):
+                prefix = getattr(storage, "prefix", None)
+                name = str(Path(prefix, path)) if prefix else path
+                found.setdefault(name, Origin(storage, path))
+        return found
+
+    def clear_dir(self, path: str) -> None:
+        """Delete what is in a directory."""
+        super().clear_dir(path)
+        if self.target and not path:
+            self.target.clear()
+
+    def delete_file(self, path: str, prefixed_path: str, source_storage: Storage) -> bool:
+        """Return False if a file is stored as it is; an older one will be replaced."""
+        if self.target is None:
+            return bool(super().delete_file(path, prefixed_path, source_storage))
+        unchanged = self.target.is_unchanged(prefixed_path, Origin(source_storage, path))
+        if not self.target.is_there(prefixed_path):
+            return True
+        if unchanged and not self.is_link(prefixed_path):
+            if prefixed_path not in self.unmodified_files:
+                self.unmodified_files.append(prefixed_path)
+            self.log(f"Skipping '{path}' (not modified)")
+            return False
+        self.log(f"{'Pretending to delete' if self.dry_run else 'Deleting'} '{path}'")
+        return True
+
+    def is_link(self, name: str) -> bool:
+        """Return True for a symbolic link, as a run with ``--link`` made it."""
+        return self.local and Path(self.storage.path(name)).is_symlink()
+
+    def log(self, msg: str, level: int = 2) -> None:
+        """Write a line in place of the progress."""
+        if self.verbosity >= level:
+            self.progress()
+        super().log(msg, level)
+
+
+def told(exc: NotDone) -> str:
+    """Return the text of an error: what failed, and why."""
+    names = sorted(exc.errors)
+    lines = [f"{len(names)} static file{'s' * (len(names) != 1)} could not be {exc.verb}:"]
+    lines += [f"  {shown(name)}: {explained(exc.errors[name])}" for name in names[:MOST_NAMED]]
+    if len(names) > MOST_NAMED:
+        lines.append(f"  and {len(names) - MOST_NAMED} more")
+    if exc.untried:
+        lines.append(f"{exc.untried} others were not tried.")
+    return "\n".join(lines)

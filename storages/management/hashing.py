@@ -1,0 +1,203 @@
+"""Hashed names of static files: Django's own hashing, on files of this machine."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.core.files.storage import Storage
+
+from storages.base import BaseStorage
+from storages.contents import COPY_SIZE, as_content
+from storages.driver import Entry, Source, Stream
+from storages.utils import normalize_name
+
+from .collecting import Batch, Destination, Origin
+
+DIRECTORY = Entry(0, is_directory=True)
+
+
+class Kept(NamedTuple):
+    """A result of hashing: a file here, and what `Source` says of it."""
+
+    path: Path
+    content_type: str
+
+
+class Stage:
+    """What is in the storage while names are hashed, and the results that are to be sent there."""
+
+    def __init__(
+        self, destination: Destination, origins: Mapping[str, Origin], directory: Path
+    ) -> None:
+        self.destination = destination
+        self._directory = directory
+        self._origins = {normalize_name(name): each for name, each in origins.items()}
+        self._results: dict[str, Kept] = {}
+        self._unsent: dict[str, None] = {}
+        self._gone: set[str] = set()
+        self._directories = {
+            name[:end]
+            for name in (*self._origins, *destination.entries)
+            for end, letter in enumerate(name)
+            if letter == "/"
+        }
+        self._count = 0
+
+    def find(self, name: str) -> Entry | None:
+        """Return the entry of a file or directory, None if there is none."""
+        if kept := self._results.get(name):
+            return Entry(kept.path.stat().st_size)
+        if origin := self._origins.get(name):
+            return Entry(origin.storage.size(origin.path))
+        if name in self._directories:
+            return DIRECTORY
+        return None if name in self._gone else self.destination.entries.get(name)
+
+    def is_here(self, name: str) -> bool:
+        """Return True for a result and for a file of the project."""
+        return name in self._results or name in self._origins
+
+    def open(self, name: str, start: int) -> Any:
+        """Open what is here, at a position."""
+        kept = self._results.get(name)
+        file = kept.path.open("rb") if kept else self._origins[name].open()
+        file.seek(start)
+        return file
+
+    def write(self, name: str, source: Source) -> None:
+        """Keep a result here."""
+        self._count += 1
+        path = self._directory / str(self._count)
+        with path.open("xb") as file:
+            shutil.copyfileobj(source, file, COPY_SIZE)
+        self.remove(name)
+        self._results[name] = Kept(path, source.content_type)
+        self._unsent[name] = None
+
+    def remove(self, name: str) -> None:
+        """Forget a result, which is not sent then, or act as if a stored file were gone.
+
+        A stored file stays: pages that another manifest made may ask for it.
+        """
+        if kept := self._results.pop(name, None):
+            kept.path.unlink()
+        self._unsent.pop(name, None)
+        self._gone.add(name)
+
+    def send(self) -> None:
+        """Store the results that differ from what the storage holds."""
+        names = [*self._unsent]
+        self._unsent.clear()
+        size = sum(self._results[name].path.stat().st_size for name in names)
+        self.destination.send("stored", self._send, [(name,) for name in names], size)
+
+    def _send(self, names: Batch) -> int:
+        (name,) = names
+        kept = self._results[name]
+        with kept.path.open("rb") as file:
+            content = as_content(file, name, kept.content_type)
+            if not self.destination.holds(name, content):
+                storage = self.destination.storage
+                storage._publish(storage.key(name), name, content, overwrite=True)
+            return content.size
+
+
+class Hashed(BaseStorage):
+    """What a storage's class becomes while names are hashed: its primitives work on a `Stage`."""
+
+    _stage: Stage
+
+    exists = BaseStorage.exists
+
+    def save_manifest(self) -> None:
+        """Store what the manifest names, and then the manifest."""
+        self._stage.send()
+        super().save_manifest()  # type: ignore[misc]
+
+    def _name_of(self, key: str) -> str:
+        return key.removeprefix(self.key("", root=True)).lstrip("/")
+
+    def _stat(self, key: str) -> Entry:
+        if (entry := self._stage.find(self._name_of(key))) is None:
+            raise FileNotFoundError(errno.ENOENT, "No such file")
+        return entry
+
+    def _open_stream(self, key: str) -> tuple[Entry, Stream | None]:
+        entry = self._stat(key)
+        name = self._name_of(key)
+        if entry.is_directory or self._stage.is_here(name):
+            return entry, None
+        return super()._open_stream(key)
+
+    def _read(self, key: str, start: int, entry: Entry) -> Stream:
+        name = self._name_of(key)
+        if not self._stage.is_here(name):
+            return super()._read(key, start, entry)
+        stream: Stream = self._stage.open(name, start)
+        return stream
+
+    def _read_part(self, key: str, start: int, stop: int, entry: Entry) -> Stream:  # noqa: ARG002
+        return self._read(key, start, entry)
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        self._require_unchanged(key, expected)
+        name = self._name_of(key)
+        if not overwrite and self._stage.find(name) is not None:
+            raise FileExistsError(errno.EEXIST, "The name is taken")
+        self._stage.write(name, source)
+
+    def _remove(self, key: str) -> None:
+        self._stage.remove(self._name_of(key))
+
+
+class ManifestPlace:
+    """Another storage that keeps the manifest: there the new one takes the place of the old."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def exists(self, name: str) -> bool:  # noqa: ARG002
+        """Return False, so that nobody deletes the old manifest before there is a new one."""
+        return False
+
+    def _save(self, name: str, content: Any) -> str:
+        storage: Any = self._storage
+        if isinstance(storage, BaseStorage):
+            storage = copy.copy(storage)
+            storage.file_overwrite = True
+        elif storage.exists(name):
+            storage.delete(name)
+        return str(storage._save(name, content))
+
+
+def staged(destination: Destination, origins: Mapping[str, Origin], directory: Path) -> Any:
+    """Return a copy of a storage whose ``post_process`` reads here, and writes to a directory here.
+
+    It stores its results when it writes its manifest; the rest is stored by `finish`.
+    """
+    original: Any = destination.original
+    twin: Any = copy.copy(destination.storage)
+    twin.__class__ = type(type(twin).__name__, (Hashed, type(twin)), {})
+    twin._stage = Stage(destination, origins, directory)
+    elsewhere = vars(twin).get("manifest_storage")
+    if elsewhere is not None:
+        twin.manifest_storage = twin if elsewhere is original else ManifestPlace(elsewhere)
+    return twin
+
+
+def finish(destination: Destination, twin: Any) -> None:
+    """Store what a copy made by `staged` has not stored yet, and let the storage know the names."""
+    twin._stage.send()
+    for name in ("hashed_files", "manifest_hash"):
+        if name in vars(twin):
+            setattr(destination.original, name, vars(twin)[name])

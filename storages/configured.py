@@ -167,11 +167,16 @@ class Configured:
     def _without_secret(self, value: Any, name: str = "") -> Any:
         """Redact an argument by its name, or as the secret that a subclass passed on."""
         declared = options_of(type(self))
+        held = self._held(value)
         if name in declared:
-            return declared[declared[name].alias_of or name].redacted(value)
+            return declared[declared[name].alias_of or name].redacted(held)
         for given, secret in given_options(self).items():
             if secret is value and value is not None and declared[given].secret:
-                return declared[given].redacted(value)
+                return declared[given].redacted(held)
+        return held
+
+    def _held(self, value: Any) -> Any:
+        """Return what migrations and pickles hold in place of an argument: something plain."""
         return value
 
     def _safe_options(self) -> dict[str, Any]:
@@ -187,7 +192,7 @@ class Configured:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out secrets and what `volatile` names: connections are made anew."""
         given, safe = given_options(self), self._safe_options()
-        dropped = {name for name in given if safe.get(name, UNSET) is not given[name]}
+        dropped = {name for name in given if safe.get(name, UNSET) != self._held(given[name])}
         _, args, kwargs = self.deconstruct()
         return self._lasting() | {
             "_constructor_args": (args, kwargs),

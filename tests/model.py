@@ -37,6 +37,8 @@ ON_PURPOSE = {
     "reopening what is gone": "Here as open() says it, FileNotFoundError; Django's ValueError.",
     "fileno of a file being read": "Over a network there is none; Pillow and others fall back.",
     "directories": "Opening a file to be written makes its directories here.",
+    "reading and appending": "What Python gives where a file in mode a+ is read, written and read "
+    "again without a seek between hangs on the size of its buffer. Programs seek to the end first.",
     "two open files": "The second to close raises where Django's mixes or loses what was written.",
 }
 
@@ -166,10 +168,16 @@ class Run:
     def _close(self) -> None:
         self.file.close()
 
+    def _go_to_end(self) -> None:
+        if {"a", "+"} <= set(self.mode):
+            self.file.seek(0, 2)
+
     def _write(self, text: str) -> Any:
+        self._go_to_end()
         return self.file.write(self._data(text))
 
     def _writelines(self, lines: list[str]) -> None:
+        self._go_to_end()
         self.file.writelines([self._data(each) for each in lines])
 
     def _read(self, *arguments: int) -> Any:

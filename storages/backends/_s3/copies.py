@@ -60,7 +60,7 @@ class S3Copies(S3Uploads):
         if entry.etag:
             source["CopySourceIfMatch"] = entry.etag
         condition = {} if overwrite else {"IfNoneMatch": "*"}
-        transfer = self.transfer_config
+        transfer = self._transfer
         try:
             if entry.size > (transfer.multipart_threshold if transfer else COPIED_AT_ONCE):
                 self._copy_in_parts(origin, source, source_key, entry.size, key, condition)
@@ -121,7 +121,7 @@ class S3Copies(S3Uploads):
         key: str,
         condition: Mapping[str, Any],
     ) -> None:
-        transfer: Any = self.transfer_config
+        transfer: Any = self._transfer
         workers = transfer.max_concurrency if transfer else UPLOAD_WORKERS
         part_size = max(transfer.multipart_chunksize, MIN_PART) if transfer else COPIED_AT_ONCE
         described = self._described_copy(origin, source_key, key)

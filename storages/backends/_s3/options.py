@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from storages.base import BaseStorage
-from storages.options import UNSET, option, positional
+from storages.options import UNSET, derived, option, positional
 from storages.utils import check_prefix, is_loopback
 
 from . import logs  # noqa: F401 - keeps secrets out of botocore's logs
@@ -130,6 +131,23 @@ def _without_proxies(config: Any) -> Any:
     if _without_password(proxies) is proxies:
         return config
     return {name: each for name, each in config.items() if name != "proxies"}
+
+
+def _check_transfer(transfer: TransferConfig | Mapping[str, Any]) -> None:
+    try:
+        _transfer_config(transfer)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"is refused by boto3: {exc}") from exc
+
+
+def _transfer_config(given: TransferConfig | Mapping[str, Any]) -> TransferConfig:
+    return TransferConfig(**given) if isinstance(given, Mapping) else given
+
+
+def _made_of(config: Any, standard: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return the keywords that make an equal of a configuration of boto3's."""
+    found = {name: getattr(config, name) for name in names}
+    return {name: each for name, each in found.items() if each != getattr(standard, name)}
 
 
 class S3Options(BaseStorage):
@@ -265,12 +283,14 @@ class S3Options(BaseStorage):
         "AWS_S3_CLIENT_CONFIG",
         check=_check_config,
         secret=_without_proxies,
-        doc="A dict of what ``botocore.config.Config`` takes, or such a Config, which migrations "
-        "cannot hold; the options above win.",
+        doc="A dict of what ``botocore.config.Config`` takes, or such a Config; the options above "
+        "win.",
     )
-    transfer_config: TransferConfig | None = option(
+    transfer_config: TransferConfig | Mapping[str, Any] | None = option(
         "AWS_S3_TRANSFER_CONFIG",
-        doc="A ``boto3.s3.transfer.TransferConfig``: threshold, part size, concurrency.",
+        check=_check_transfer,
+        doc="A dict of what ``boto3.s3.transfer.TransferConfig`` takes, or such a TransferConfig: "
+        "threshold, part size, concurrency.",
     )
     use_threads: bool = option(
         "AWS_S3_USE_THREADS", default=True, doc="Upload several parts of a large file at once."
@@ -306,6 +326,20 @@ class S3Options(BaseStorage):
     file_name_charset: str = option(
         "AWS_S3_FILE_NAME_CHARSET", default="utf-8", check=_check_charset, doc="utf-8 only."
     )
+
+    @derived
+    def _transfer(self) -> TransferConfig | None:
+        given = self.transfer_config
+        return None if given is None else _transfer_config(given)
+
+    def _held(self, value: Any) -> Any:
+        """Return the keywords of a configuration of boto3's, which Django cannot write down."""
+        if isinstance(value, Config):
+            return _made_of(value, Config(), Config.OPTION_DEFAULTS)
+        if isinstance(value, TransferConfig):
+            names = inspect.signature(TransferConfig).parameters
+            return _made_of(value, TransferConfig(), names)
+        return super()._held(value)
 
     def root(self) -> tuple[str, ...]:
         """Return endpoint, bucket and the parts of ``location``."""

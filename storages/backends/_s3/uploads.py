@@ -172,7 +172,7 @@ class S3Uploads(S3Listings):
 
     def _store(self, key: str, body: Source, parameters: Parameters, condition: Parameters) -> None:
         """Store a body, anew where S3 wants that because of another's write."""
-        transfer = self.transfer_config
+        transfer = self._transfer
         threshold = min(transfer.multipart_threshold if transfer else SINGLE_PUT, SINGLE_PUT)
         in_parts = body.size > threshold or (transfer and body.size == threshold < SINGLE_PUT)
         send = self._put_in_parts if in_parts else self._put
@@ -201,7 +201,7 @@ class S3Uploads(S3Listings):
     def _put_in_parts(
         self, key: str, body: Source, parameters: Parameters, condition: Parameters
     ) -> None:
-        transfer: Any = self.transfer_config
+        transfer: Any = self._transfer
         size = max(transfer.multipart_chunksize, MIN_PART) if transfer else self.buffer_size
         workers = transfer.max_concurrency if transfer else UPLOAD_WORKERS
         upload_in_parts(

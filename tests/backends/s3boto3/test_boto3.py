@@ -1,0 +1,90 @@
+"""Configurations of boto3's, which Django cannot write: in migrations, pickles and settings."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import ContentFile
+from django.db.migrations.autodetector import MigrationAutodetector
+from django.db.migrations.state import ProjectState
+from django.db.migrations.writer import MigrationWriter
+from django.db.models import FileField
+from django.test import override_settings
+
+from storages.backends.s3boto3 import S3Boto3Storage
+from tests.backends.s3boto3.server import Site
+
+MIB = 1024 * 1024
+
+CONFIGS = [
+    ("client_config", Config(connect_timeout=3, s3={"addressing_style": "path"})),
+    ("client_config", Config(retries={"total_max_attempts": 2}, read_timeout=1)),
+    ("client_config", Config()),
+    ("transfer_config", TransferConfig(multipart_threshold=1, multipart_chunksize=5 * MIB)),
+    ("transfer_config", TransferConfig(use_threads=False, max_concurrency=2)),
+    ("transfer_config", TransferConfig()),
+]
+
+
+@pytest.mark.parametrize(("option", "config"), CONFIGS)
+def test_configuration_of_boto3_s_is_kept_in_migrations(option: str, config: Any) -> None:
+    def field() -> Any:
+        again = copy.copy(config)
+        return FileField(storage=S3Boto3Storage(bucket_name="b", **{option: again}))
+
+    text, imports = MigrationWriter.serialize(field())
+    names: dict[str, Any] = {}
+    exec("\n".join(imports), names)
+    found = eval(text, names)
+    # Else makemigrations would find a change each time.
+    state = MigrationAutodetector.deep_deconstruct
+    detector = MigrationAutodetector(ProjectState(), ProjectState())
+    assert state(detector, found) == state(detector, field())
+    assert told(used(found.storage, option)) == told(config)
+
+
+@pytest.mark.parametrize(("option", "config"), CONFIGS)
+def test_configuration_of_boto3_s_is_kept_in_pickles(option: str, config: Any) -> None:
+    storage = S3Boto3Storage(bucket_name="b", **{option: config})
+    found = pickle.loads(pickle.dumps(storage))
+    assert told(used(found, option)) == told(config)
+
+
+def told(config: Any) -> dict[str, Any]:
+    """Return all that a configuration says."""
+    return {
+        name: getattr(config, name)
+        for name in dir(config)
+        if not name.startswith("_") and not callable(getattr(config, name))
+    }
+
+
+def used(storage: S3Boto3Storage, option: str) -> Any:
+    """Return the configuration that an option, a dict or not, stands for."""
+    given = getattr(storage, option)
+    made = Config if option == "client_config" else TransferConfig
+    return made(**given) if isinstance(given, dict) else given
+
+
+def test_proxies_of_a_configuration_are_kept_out_of_migrations_and_pickles() -> None:
+    config = Config(connect_timeout=3, proxies={"https": "http://user:canary@proxy.example:3128"})
+    storage = S3Boto3Storage(bucket_name="b", client_config=config)
+    text, _ = MigrationWriter.serialize(FileField(storage=storage))
+    assert "'connect_timeout': 3" in text
+    assert "canary" not in text + repr(storage)
+    assert b"canary" not in pickle.dumps(storage)
+
+
+def test_transfer_config_may_be_a_dict(site: Site) -> None:
+    parts = {"multipart_threshold": 6 * MIB, "use_threads": False}
+    with override_settings(AWS_S3_TRANSFER_CONFIG=parts):
+        site.storage().save("a.bin", ContentFile(bytes(7 * MIB)))
+    assert len(site.sent("PUT", "partNumber")) == 1
+    with pytest.raises(ImproperlyConfigured, match=r"transfer_config.*refused by boto3.*workers"):
+        site.storage(transfer_config={"workers": 3}).save("a.bin", ContentFile(b""))

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from html import unescape
 from http.client import HTTPResponse
 from http.cookiejar import CookieJar
@@ -282,6 +282,17 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def until_told() -> None:
+    """Wait for the Enter key. Ctrl-C does as well, but tox calls that a failure."""
+    with suppress(KeyboardInterrupt):
+        if sys.stdin.isatty():
+            input("Press Enter to end both servers. ")
+        else:
+            print("Ctrl-C ends both servers.", flush=True)
+            threading.Event().wait()
+    print("The servers are stopped, the bucket is gone.", flush=True)
+
+
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -302,9 +313,9 @@ def main() -> None:
         print(f"demo: {report.count} checks passed", flush=True)
         if arguments.serve:
             password = os.environ["ALBUM_PASSWORD"]
-            print(f"The album is at {address}, its admin at {address}admin/")
-            print(f"Sign in as {ADMIN} with {password}. Ctrl-C ends both servers.", flush=True)
-            threading.Event().wait()
+            print(f"Open {address} and add a picture.")
+            print(f"The admin is at {address}admin/: sign in as {ADMIN} with {password}.")
+            until_told()
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def test_check_says_which_permission_is_missing(front: HTTPProxy, bucket: Any) -
     steps = check(s3=s3(front.url, bucket), error="1 of 1 storages failed: s3.")
     assert failed(steps) == ["write"]
     assert "s3:PutObject" in steps["write"]["detail"]
-    assert {steps[name]["status"] for name in STEPS[2:]} == {"skipped"}
+    assert list(steps) == STEPS[:2]
 
 
 def test_check_goes_on_after_a_step_that_fails() -> None:
@@ -222,6 +222,30 @@ def test_check_says_why_the_url_cannot_be_fetched(
     steps = check(memory=entry, error="1 of 1 storages failed: memory.")
     assert failed(steps) == ["url"]
     assert advice in steps["url"]["advice"]
+
+
+@pytest.mark.parametrize("cls", ["S3StaticStorage", "S3ManifestStaticStorage"])
+def test_check_fetches_a_static_file_as_a_browser_does(moto: Moto, bucket: Any, cls: str) -> None:
+    entry = s3(moto.url, bucket)
+    entry["BACKEND"] = f"storages.backends.s3boto3.{cls}"
+    with override_settings(DEBUG=False):
+        steps = check(static=entry, error="1 of 1 storages failed: static.")
+        assert failed(steps) == ["url"]
+        assert "policy" in steps["url"]["advice"]
+        entry["OPTIONS"]["default_acl"] = "public-read"
+        assert check(static=entry)["url"]["status"] == "ok"
+
+
+def test_check_skips_static_files_that_a_project_does_not_collect() -> None:
+    with override_settings(STATIC_ROOT=None):
+        assert list(check(staticfiles=STATIC)) == ["configure"]
+
+
+def test_check_says_at_the_end_that_all_work() -> None:
+    with override_settings(STORAGES={"one": memory(), "two": memory()}):
+        out = io.StringIO()
+        call_command("storages_check", stdout=out)
+    assert out.getvalue().splitlines()[-1] == "All 2 storages work."
 
 
 def test_check_finds_other_content_behind_the_url(front: HTTPProxy) -> None:

@@ -12,9 +12,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from django.contrib.staticfiles.storage import HashedFilesMixin
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
+
+from storages.configured import Configured, options_of
+from storages.options import Option
 
 from .common import explained, shown_time
 
@@ -35,6 +39,10 @@ ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (URLError, "This machine does not reach the host of the URL; see whether browsers shall."),
     (ConnectionError, "See whether host and port in the settings are right and the service runs."),
 )
+#: Options that say where a service or a directory is, in the order in which they are named.
+PLACES = ("host", "params", "server", "trackers", "account_url", "account_name", "endpoint_url")
+#: Errors that a wrong one of them leads to.
+MISPLACED = (ConnectionError, TimeoutError, NotADirectoryError, FileNotFoundError)
 #: What to change, by the status with which a URL answered.
 FETCH_ADVICE = {
     401: "The URL asks for a login that browsers have not: let the storage sign its URLs.",
@@ -126,7 +134,7 @@ class Probe:
     def url(self) -> str:
         """Sign the URL if the storage does, and fetch it as a browser would."""
         try:
-            url = self.storage.url(self.name)
+            url = self._plain_url()
         except (NotImplementedError, ValueError) as exc:
             raise Skipped(str(exc)) from exc
         if urlsplit(url).scheme not in {"http", "https"}:
@@ -138,6 +146,13 @@ class Probe:
             exc.close()
             raise
         return f"from {urlsplit(url).hostname}"
+
+    def _plain_url(self) -> str:
+        if isinstance(self.storage, HashedFilesMixin):
+            # Its manifest has the files that collectstatic found, and no others.
+            plain: str = super(HashedFilesMixin, self.storage).url(self.name)
+            return plain
+        return self.storage.url(self.name)
 
     def overwrite(self) -> str:
         """Put other content in its place."""
@@ -168,12 +183,11 @@ def run(storage: Storage, begin: Callable[[str], None]) -> Iterator[Step]:
     try:
         for name, action in probe.steps():
             begin(name)
-            if status["write"] == "failed":
-                step = Step(name, "skipped", 0, "nothing was written")
-            else:
-                step = timed(name, action)
+            step = timed(name, action, storage)
             status[name] = step.status
             yield step
+            if status["write"] == "failed":
+                break
         for sentence in getattr(storage, "notices", tuple)():
             yield Step("server", "note", 0, sentence)
     finally:
@@ -183,8 +197,8 @@ def run(storage: Storage, begin: Callable[[str], None]) -> Iterator[Step]:
                 storage.delete(probe.name)
 
 
-def timed(name: str, action: Callable[[], str]) -> Step:
-    """Take one step."""
+def timed(name: str, action: Callable[[], str], storage: Storage | None = None) -> Step:
+    """Take one step, on a storage if there is one already."""
     begin = time.perf_counter()
     status, advice = "failed", ""
     try:
@@ -197,16 +211,36 @@ def timed(name: str, action: Callable[[], str]) -> Step:
         status, detail, advice = (
             "failed",
             f"{type(exc).__name__}: {explained(exc)}",
-            advise(name, exc),
+            advise(name, exc, storage),
         )
     return Step(name, status, round(time.perf_counter() - begin, 6), detail, advice)
 
 
-def advise(step: str, exc: Exception) -> str:
+def advise(step: str, exc: Exception, storage: Storage | None) -> str:
     """Say what to change, "" where nothing is known."""
+    if isinstance(exc, MISPLACED) and (places := places_of(storage)):
+        if any(f"'{each.name}'" in explained(exc) for each in places):
+            return ""
+        return f"See whether this is right: {' and '.join(map(str, places))}."
+    if isinstance(exc, HTTPError) and exc.code in {401, 403} and not signs(storage):
+        return "Its URLs are not signed: open the directory by a policy, or put a CDN before it."
     if isinstance(exc, HTTPError):
         return FETCH_ADVICE.get(exc.code, "Ask who runs the host of the URL.")
     if isinstance(exc, OSError) and exc.errno and exc.strerror != os.strerror(exc.errno):
         # A backend's own text says it better.
         return ""
     return next((each.format(step=step) for kind, each in ADVICE if isinstance(exc, kind)), "")
+
+
+def signs(storage: Storage | None) -> bool:
+    """Return True unless a storage is told not to sign its URLs."""
+    return getattr(storage, "querystring_auth", True) is not False
+
+
+def places_of(storage: Storage | None) -> list[Option]:
+    """Return the options of a storage that say where it keeps its files."""
+    if not isinstance(storage, Configured):
+        return []
+    declared = options_of(type(storage))
+    places = [declared[name] for name in PLACES if name in declared]
+    return places or [declared["location"]]

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.core.management.base import CommandError, CommandParser
 
 from storages.aliases import entries
 from storages.management.common import StorageCommand
-from storages.management.probe import Step, run, timed
+from storages.management.probe import Skipped, Step, run, timed
 
 STYLES = {"ok": "SUCCESS", "failed": "ERROR", "skipped": "WARNING", "note": "WARNING"}
 
@@ -36,6 +37,9 @@ class Command(StorageCommand):
             self._print_json(report)
         if bad := [each["alias"] for each in report if not each["ok"]]:
             raise CommandError(f"{len(bad)} of {len(report)} storages failed: {', '.join(bad)}.")
+        if not options["json"]:
+            count = f"All {len(report)} storages work." if report[1:] else "The storage works."
+            self.stdout.write(self.style.SUCCESS(count))
 
     def _check(self, alias: str, *, show: bool) -> dict[str, Any]:
         backend = entries()[alias].get("BACKEND")
@@ -52,7 +56,9 @@ class Command(StorageCommand):
 
     def _steps(self, alias: str) -> Iterator[Step]:
         def configure() -> str:
-            self.storage(alias)
+            storage = self.storage(alias)
+            if isinstance(storage, StaticFilesStorage) and not storage.base_location:
+                raise Skipped("there is no STATIC_ROOT, so nothing is collected")
             return ""
 
         self.progress(f"{alias}: configure")

@@ -1,0 +1,158 @@
+"""The mistakes that people make in their first hour: each message names the setting and the cure.
+
+Those in the settings are told by ``manage.py check``, the others by ``manage.py storages_check``.
+No command of ours ends in a traceback.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+STATIC = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+CLOSED = "127.0.0.1:9"  # discard, which nothing listens on
+QUICK = {"connect_timeout": 2, "retries": {"total_max_attempts": 1}}
+S3 = "s3boto3.S3Boto3Storage"
+SFTP = "sftpstorage.SFTPStorage"
+FTP = "ftp.FTPStorage"
+AZURE = "azure_storage.AzureStorage"
+LIBCLOUD = "apache_libcloud.LibCloudStorage"
+COUCHDB = "couchdb.CouchDBStorage"
+MOGILE = "mogile.MogileFSStorage"
+DATABASE = "database.DatabaseStorage"
+DROPBOX = "dropbox.DropBoxStorage"
+COLUMNS = {"db_table": "no_table", "fname_column": "n", "blob_column": "b", "size_column": "s"}
+TYPE = "libcloud.storage.types.Provider"
+ENTRY = {"type": f"{TYPE}.MINIO", "user": "u", "secret": "s", "bucket": "b"}
+
+#: Backend, options, and what the check's message holds: the setting and the cure.
+SETTINGS: list[tuple[str, dict[str, Any], list[str]]] = [
+    (S3, {}, ["AWS_STORAGE_BUCKET_NAME", "set it"]),
+    (S3, {"bucket": "x", "bucket_name": "x"}, ["'bucket'", "'bucket_name'", "give one"]),
+    (S3, {"bucket_name": "s3://x"}, ["AWS_STORAGE_BUCKET_NAME", "name alone"]),
+    (S3, {"bucket_name": "x/media"}, ["AWS_STORAGE_BUCKET_NAME", "'location'"]),
+    (S3, {"bucket_name": "x", "location": "../media"}, ["AWS_LOCATION", "'..'"]),
+    (S3, {"bucket_name": "x", "querystring_expires": 60}, ["'querystring_expire'"]),
+    (S3, {"bucket_name": "x", "querystring_expire": "60"}, ["AWS_QUERYSTRING_EXPIRE", "int"]),
+    (S3, {"bucket_name": "x", "querystring_expire": 10**7}, ["AWS_QUERYSTRING_EXPIRE", "604"]),
+    (S3, {"bucket_name": "x", "custom_domain": "https://c.example"}, ["AWS_S3_CUSTOM_DOMAIN"]),
+    (S3, {"bucket_name": "x", "endpoint_url": "minio:9000"}, ["AWS_S3_ENDPOINT_URL", "https://"]),
+    (S3, {"bucket_name": "x", "access_key": "id"}, ["AWS_SECRET_ACCESS_KEY", "set both"]),
+    (S3, {"bucket_name": "x", "headers": {"X-Mine": "1"}}, ["AWS_HEADERS", "remove it"]),
+    (S3, {"bucket_name": "x", "object_parameters": {"Cache": 1}}, ["AWS_S3_OBJECT_PARAMETERS"]),
+    ("s3boto3.S3Storage", {}, ["'storages.backends.s3boto3.S3Boto3Storage'"]),
+    ("gcloud.GoogleCloudStorage", {}, ["endpoint_url", "HMAC"]),
+    (SFTP, {}, ["SFTP_STORAGE_HOST", "set it"]),
+    (SFTP, {"host": "h", "port": 22}, ["'port'", "SFTP_STORAGE_PARAMS"]),
+    (SFTP, {"host": "h", "password": "p"}, ["'password'", "SFTP_STORAGE_PARAMS"]),
+    (SFTP, {"host": "sftp://web@h"}, ["SFTP_STORAGE_HOST", "'params'"]),
+    (SFTP, {"host": "h", "known_host_file": "/no/file"}, ["SFTP_KNOWN_HOST_FILE", "make the file"]),
+    (FTP, {}, ["FTP_STORAGE_LOCATION", "set it"]),
+    (FTP, {"location": "files.example.com"}, ["FTP_STORAGE_LOCATION", "ftps://"]),
+    (AZURE, {"account_name": "site"}, ["AZURE_CONTAINER", "set it"]),
+    (AZURE, {"account_name": "site", "azure_container": "My/Files"}, ["AZURE_CONTAINER", "lower"]),
+    (AZURE, {"account_name": "site", "azure_container": "media", "account_key": "ab c"},
+     ["AZURE_ACCOUNT_KEY", "copy the key whole"]),
+    (LIBCLOUD, {}, ["LIBCLOUD_PROVIDERS", "set it"]),
+    (LIBCLOUD, ENTRY | {"type": f"{TYPE}.S4"}, ["'type'", "MINIO"]),
+    (LIBCLOUD, ENTRY | {"type": f"{TYPE}.NINEFOLD"}, ["NINEFOLD", "use"]),
+    (COUCHDB, {}, ["COUCHDB_STORAGE_OPTIONS.database", "set it"]),
+    (COUCHDB, {"database": "media", "server": "localhost"}, ["COUCHDB_DEFAULT_SERVER", "https://"]),
+    (MOGILE, {"domain": "d"}, ["MOGILEFS_TRACKERS", "set it"]),
+    (MOGILE, {"domain": "d", "trackers": "h:7001"}, ["MOGILEFS_TRACKERS", "Sequence"]),
+    (DATABASE, {"using": "default"}, ["DB_FILES.db_table", "set it"]),
+    (DATABASE, COLUMNS | {"using": "files"}, ["'using'", "DATABASES"]),
+    (DROPBOX, {}, ["DROPBOX_OAUTH2_REFRESH_TOKEN"]),
+    ("image.ImageStorage", {"on_unknown": "drop"}, ["'on_unknown'", "'keep' or 'refuse'"]),
+    ("overwrite.OverwriteStorage", {"base_dir": "/srv"}, ["'base_dir'", "no option"]),
+    ("symlinkorcopy.SymlinkOrCopyStorage", {"symlinks_within": "/srv"}, ["'symlink_within'"]),
+]  # fmt: skip
+
+#: Backend, options, and what the report of ``storages_check`` holds.
+SERVICES: list[tuple[str, dict[str, Any], list[str]]] = [
+    (S3, {"bucket_name": "x", "endpoint_url": f"http://{CLOSED}", "access_key": "i",
+          "secret_key": "s", "client_config": QUICK}, ["AWS_S3_ENDPOINT_URL", "cannot be reached"]),
+    (S3, {"bucket_name": "x", "region_name": "eu-west-1"}, ["AWS_ACCESS_KEY_ID", "credentials"]),
+    (S3, {"bucket_name": "x", "session_profile": "no"}, ["AWS_S3_SESSION_PROFILE", "no profile"]),
+    (AZURE, {"azure_container": "media", "account_url": f"http://{CLOSED}/a", "timeout": 1,
+             "account_key": "a2V5"}, ["AZURE_ACCOUNT_URL", "cannot be reached"]),
+    (SFTP, {"host": "127.0.0.1", "params": {"port": 9}, "timeout": 2}, ["SFTP_STORAGE_PARAMS"]),
+    (SFTP, {"host": "no.invalid", "timeout": 2}, ["SFTP_STORAGE_HOST", "does not resolve"]),
+    (FTP, {"location": f"ftp://{CLOSED}/", "timeout": 2}, ["FTP_STORAGE_LOCATION"]),
+    (FTP, {"location": "ftp://no.invalid/", "timeout": 2}, ["'location'", "not known"]),
+    (COUCHDB, {"server": f"http://{CLOSED}", "database": "m", "timeout": 1},
+     ["COUCHDB_DEFAULT_SERVER"]),
+    (MOGILE, {"domain": "d", "trackers": [CLOSED], "timeout": 1}, ["MOGILEFS_TRACKERS"]),
+    (LIBCLOUD, ENTRY | {"host": "127.0.0.1", "port": 9, "secure": False, "timeout": 1},
+     ["'host'", "'port'"]),
+    (LIBCLOUD, ENTRY | {"type": f"{TYPE}.LOCAL", "user": "/no/where"}, ["'bucket'"]),
+    (DATABASE, COLUMNS | {"using": "default"}, ["DB_FILES.db_table", "storages_createtable"]),
+    (DATABASE, COLUMNS | {"driver": "no", "database": "d"}, ["DATABASE_ODBC_DRIVER", "odbcinst"]),
+    ("overwrite.OverwriteStorage", {"location": __file__}, ["MEDIA_ROOT"]),
+    ("image.ImageStorage", {"location": f"{__file__}/x"}, ["MEDIA_ROOT"]),
+    ("symlinkorcopy.SymlinkOrCopyStorage", {"location": f"{__file__}/x"}, ["MEDIA_ROOT"]),
+]  # fmt: skip
+
+
+def backend(name: str) -> str:
+    return f"storages.backends.{name}"
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of this machine's own is taken for the user's."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "known_hosts").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_there_are_thirty_mistakes_and_more_over_all_backends() -> None:
+    assert len(SETTINGS) + len(SERVICES) >= 30
+    modules = {name.partition(".")[0] for name, _, _ in [*SETTINGS, *SERVICES]}
+    assert len(modules - {"gcloud"}) == 12
+
+
+@pytest.mark.parametrize(("name", "options", "words"), SETTINGS)
+def test_check_names_setting_and_cure(name: str, options: dict[str, Any], words: list[str]) -> None:
+    entry = {"BACKEND": backend(name), "OPTIONS": options}
+    with override_settings(STORAGES={"default": entry, "staticfiles": STATIC}):
+        found = run_checks(tags=["storages"], include_deployment_checks=True)
+    told = [f"{each.msg} {each.hint}" for each in found]
+    assert [each for each in told if all(word in each for word in words)], told
+
+
+@pytest.mark.parametrize(("name", "options", "words"), SETTINGS)
+def test_commands_do_not_end_in_a_traceback(
+    name: str, options: dict[str, Any], words: list[str]
+) -> None:
+    entry = {"BACKEND": backend(name), "OPTIONS": options | {"unknown": 1}}
+    with override_settings(STORAGES={"default": entry}):
+        for command in ("storages_check", "storages_list"):
+            with pytest.raises(CommandError):
+                call_command(command, "default", stdout=io.StringIO())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("name", "options", "words"), SERVICES)
+def test_trial_of_a_storage_names_setting_and_cure(
+    name: str, options: dict[str, Any], words: list[str]
+) -> None:
+    out = io.StringIO()
+    entries = {"default": {"BACKEND": backend(name), "OPTIONS": options}}
+    failing = pytest.raises(CommandError, match=r"1 of 1 storages failed: default\.")
+    with override_settings(STORAGES=entries), failing:
+        call_command("storages_check", stdout=out)
+    assert [word for word in words if word not in out.getvalue()] == [], out.getvalue()

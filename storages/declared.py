@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final, Literal, TypeVar, Union
 
@@ -243,8 +245,21 @@ class Option:
             value = unwrapped(value)
         if value is UNSET or not self._counts(value):
             return self._fallback(storage)
+        if isinstance(value, str) and not self.accepts(value):
+            value = self._number(value)
         self._validate(storage, value)
         return value
+
+    def _number(self, text: str) -> Any:
+        """Return the number of an option that a text gives, as environment variables do."""
+        with suppress(ValueError):
+            if matches(0, self.hint):
+                # A mode is octal, as `chmod` takes it.
+                return int(text, 8 if self.name.endswith("_mode") else 10)
+        with suppress(ValueError):
+            if matches(0.0, self.hint) and math.isfinite(number := float(text)):
+                return number
+        return text
 
     def _fallback(self, storage: Any) -> Any:
         if self.name in state_of(storage).dropped:

@@ -34,7 +34,7 @@ from .utils import RefusedName, shown
 Used_contra = TypeVar("Used_contra", bound=Hashable, contravariant=True)
 Kind = Literal["part", "lock", "old"]
 
-STALE: Final = timedelta(days=1)
+STALE: Final = timedelta(days=1)  # more than any zone in which a listing may tell times
 INTERVAL: Final = 3600.0  # seconds between two looks of a process at one directory
 CLOCK_TOLERANCE: Final = timedelta(seconds=10)
 

@@ -5,7 +5,8 @@ FTP, on the one of a transfer. Each gets a run of its own, in which that piece c
 Afterwards the old file or the new one is under the name, nothing else but temporary files is
 there, nothing is reported as done that is not, and nothing hangs.
 
-``--every 5`` tries every fifth position; ``--only append`` one operation.
+``--every 5`` tries every fifth position; ``--only append`` one operation. With ``--dark`` the
+connection is not reset: from that piece on nothing passes any more, on new connections either.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from tests.servers.vsftpd import Vsftpd
 OLD, NEW, LINE = os.urandom(70_000), os.urandom(90_000), b"one more line\n"
 NAMES = ["a.bin", "b.bin"]
 LIMIT = 60.0  # seconds until a run counts as hung
+PATIENCE = 1.0  # seconds that the storage waits for a server that is not heard any more
 # Where the proxies listen, so that data connections, which go to the same host, meet one too.
 HERE = "127.0.0.2"
 DATA_PORTS = 6
@@ -54,12 +56,14 @@ class Line:
     root: Path
     proxies: list[Proxy]
 
-    def arm(self, position: int) -> Pieces:
+    def arm(self, position: int, *, dark: bool = False) -> Pieces:
         """Make the piece at a position fatal, counted from now; 0 is none."""
-        pieces = Pieces(position)
+        pieces = Pieces(position, dark=dark)
         for proxy in self.proxies:
             proxy.clear()
-            proxy.reset_piece(pieces)
+            proxy.end_at_piece(pieces)
+            if not position:
+                proxy.drop_connections()
         return pieces
 
     def reset(self) -> None:
@@ -70,6 +74,10 @@ class Line:
         for name in NAMES:
             (self.root / name).write_bytes(OLD)
             os.chown(self.root / name, self.root.stat().st_uid, self.root.stat().st_gid)
+
+    def aside(self) -> dict[str, bytes]:
+        """Return what stepped aside: nobody can put it back in the dark, the next save will."""
+        return {path.name: path.read_bytes() for path in self.root.glob(".storages-*.old/*")}
 
     def contents(self) -> dict[str, bytes]:
         """Return the files with a user's name."""
@@ -142,17 +150,21 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def scan(line: Line, operation: str, every: int = 1, first: int = 1) -> Outcome:
-    """Run an operation once for each position."""
+def scan(
+    line: Line, operation: str, every: int = 1, first: int = 1, *, dark: bool = False
+) -> Outcome:
+    """Run an operation once for each position, which comes as a reset or is the last that comes."""
     outcome = Outcome()
+    if dark:
+        line.storage.timeout = PATIENCE  # type: ignore[attr-defined]
     for position in range(first, sys.maxsize, every):
         line.reset()
-        pieces = line.arm(position)
+        pieces = line.arm(position, dark=dark)
         run = _run(partial(OPERATIONS[operation][0], line.storage))
         was_hit = pieces.count >= position
         line.arm(0)
         outcome.problems += [
-            f"{operation} at {position}: {p}" for p in _problems(line, operation, run)
+            f"{operation} at {position}: {p}" for p in _problems(line, operation, run, dark=dark)
         ]
         if not run.has_ended:
             break
@@ -184,12 +196,12 @@ def _run(work: Callable[[], object]) -> Run:
     return run
 
 
-def _problems(line: Line, operation: str, run: Run) -> Iterator[str]:
+def _problems(line: Line, operation: str, run: Run, *, dark: bool) -> Iterator[str]:
     if not run.has_ended:
         yield f"hangs for {LIMIT:.0f} s"
         return
     _, name, possible, done = OPERATIONS[operation]
-    contents = line.contents()
+    contents = line.contents() if not dark else line.aside() | line.contents()
     if isinstance(run.result, Exception):
         yield f"raised {run.result!r}"
         return
@@ -285,6 +297,7 @@ def main() -> None:
     parser.add_argument("servers", nargs="*", help=f"of {', '.join(LINES)}; the start of a name")
     parser.add_argument("--only", choices=OPERATIONS, action="append")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--dark", action="store_true")
     given = parser.parse_args()
     wanted = [each for each in LINES if each.startswith(tuple(given.servers or [""]))]
     problems = []
@@ -292,7 +305,7 @@ def main() -> None:
         begun = time.monotonic()
         with LINES[name]() as line:
             for operation in given.only or OPERATIONS:
-                outcome = scan(line, operation, given.every)
+                outcome = scan(line, operation, given.every, dark=given.dark)
                 problems += [f"{name}: {problem}" for problem in outcome.problems]
                 print(
                     f"{name:20} {operation:10} {outcome.positions:4} positions, "

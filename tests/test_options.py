@@ -243,6 +243,34 @@ def test_callable_of_an_option_that_is_one_is_not_called():
     assert Kettle(whistle=whistle).whistle is whistle
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"litres": "2.5"}, 2.5),
+        ({"litres": "2"}, 2),
+        ({"cups": " 6 "}, 6),
+    ],
+)
+def test_numbers_may_be_text(given: dict[str, Any], expected: float) -> None:
+    # As what comes from the environment is.
+    kettle = Kettle(name="k", **given)
+    assert getattr(kettle, next(iter(given))) == expected
+
+
+def test_modes_that_are_text_are_octal() -> None:
+    for mode in ("644", "0644", "0o644"):
+        assert SFTPStorage(host="h", file_mode=mode).file_mode == 0o644  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"litres": "much"}, {"litres": "nan"}, {"litres": "inf"}, {"cups": "2.5"}, {"cups": ""}],
+)
+def test_text_that_is_no_number_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ImproperlyConfigured, match="not str"):
+        getattr(Kettle(name="k", **given), next(iter(given)))
+
+
 def test_lazy_text_becomes_text_at_use():
     with override_settings(KETTLE_COLOUR=lazystr("lazy")):
         storage = Kettle(name=lazystr("name"))
@@ -281,11 +309,11 @@ def test_option_and_its_alias_may_not_both_be_given():
     [
         ("colour", 1),
         ("colour", b"red"),
-        ("litres", "1"),
+        ("litres", "a lot"),
         ("litres", True),
         ("cups", 2.0),
         ("cups", False),
-        ("cups", "2"),
+        ("cups", "two"),
         ("account", [("password", CANARY)]),
         ("lid", "ajar"),
         ("tags", "abc"),

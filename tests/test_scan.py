@@ -32,3 +32,14 @@ def test_reset_connection_leaves_the_old_file_or_the_new_one(name: str) -> None:
             outcome = scan.scan(line, operation, EVERY, first)
             assert outcome.problems == []
             assert outcome.positions > 0
+
+
+@pytest.mark.parametrize("name", ["sftp-openssh", "ftp-pyftpdlib-tls"])
+def test_network_that_goes_dark_at_any_step_ends_the_call(name: str) -> None:
+    # From the connecting on: greeting, keys, login, subsystem; TLS, user, features, data.
+    if reason := NEEDS[name].available():
+        pytest.skip(reason)
+    with scan.LINES[name]() as line:
+        outcome = scan.scan(line, "list", 2, dark=True)
+        assert outcome.problems == []
+        assert outcome.failures > 5

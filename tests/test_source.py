@@ -61,7 +61,7 @@ def test_no_six_lines_stand_twice_in_the_package() -> None:
 
 #: Each row may import what stands in the rows before it, and modules of its own package.
 ORDER = [
-    {"utils", "clients", "spool", "jobs", "digests"},
+    {"utils", "clients", "spool", "jobs", "digests", "sockets"},
     {"declared"},
     {"contents", "options", "driver", "http", "pool", "staticfiles"},
     {"configured", "files", "parts", "temporaries"},

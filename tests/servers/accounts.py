@@ -23,7 +23,7 @@ class AccountServer(FTPServer):
 
     def __init__(self, tls: TLS = "", certificate: Certificate | None = None) -> None:
         super().__init__(tls, certificate)
-        self.user = f"{USER_PREFIX}{secrets.token_hex(4)}"
+        self.user = new_name()
         self.password = secrets.token_hex(8)
         self._made = False
 
@@ -35,18 +35,32 @@ class AccountServer(FTPServer):
 
     def cleanup(self) -> None:
         if self._made:
-            subprocess.run(["userdel", self.user], check=True)
+            remove_account(self.user)
             self._made = False
 
     def _make_user(self) -> None:
         if self._made:
             return
-        _sweep()
-        home, shell = str(self.root), "/bin/sh"
-        subprocess.run(["useradd", "-M", "-N", "-d", home, "-s", shell, self.user], check=True)
+        make_account(self.user, self.password, self.root)
         self._made = True
-        subprocess.run(["chpasswd"], input=f"{self.user}:{self.password}", text=True, check=True)
-        shutil.chown(self.root, self.user)
+
+
+def new_name() -> str:
+    """Return a name for a user of the system."""
+    return f"{USER_PREFIX}{secrets.token_hex(4)}"
+
+
+def make_account(user: str, password: str, home: Path) -> None:
+    """Make a user of the system, who owns its home."""
+    _sweep()
+    subprocess.run(["useradd", "-M", "-N", "-d", home, "-s", "/bin/sh", user], check=True)
+    subprocess.run(["chpasswd"], input=f"{user}:{password}", text=True, check=True)
+    shutil.chown(home, user)
+
+
+def remove_account(user: str) -> None:
+    """Remove a user that `make_account` made."""
+    subprocess.run(["userdel", user], check=True)
 
 
 def needs_root(program: str) -> str | None:

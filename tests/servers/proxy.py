@@ -140,15 +140,22 @@ class _Corrupt(_Counting):
 
 
 class Pieces:
-    """Counts the pieces of data that pass proxies, in both directions; one of them is fatal."""
+    """Counts the pieces of data that pass proxies, in both directions; one of them is fatal.
 
-    def __init__(self, fatal: int = 0) -> None:
+    It comes as a reset, or ``dark`` as the first of all that never come, on new connections too.
+    """
+
+    def __init__(self, fatal: int = 0, *, dark: bool = False) -> None:
         self.fatal = fatal
+        self.dark = dark
         self.count = 0
 
-    def add(self) -> bool:
-        """Count a piece; return True if it is the fatal one."""
+    async def add(self) -> bool:
+        """Count a piece; return True if it is to come as a reset."""
         self.count += 1
+        if self.dark and 0 < self.fatal <= self.count:
+            # Until the connection is dropped.
+            await asyncio.get_running_loop().create_future()
         return self.count == self.fatal
 
 
@@ -158,7 +165,7 @@ class _CutPiece(_Toxic):
         self.pieces = pieces
 
     async def apply(self, link: _Link, data: bytes, *, waited: bool) -> bytes:
-        if self.pieces.add():
+        if await self.pieces.add():
             raise _EndError(b"", reset=True)
         return data
 
@@ -170,7 +177,9 @@ class Proxy:
     limits a fault to so many hits. Faults add up until `clear`.
     """
 
-    def __init__(self, host: str, port: int, listen: tuple[str, int] = (HOST, 0)) -> None:
+    def __init__(
+        self, host: str, port: int, listen: tuple[str, int] = (HOST, 0), buffer: int = 0
+    ) -> None:
         self.target = (host, port)
         self.connections = 0
         self.bytes_up = 0
@@ -181,7 +190,9 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._listener = _bind(listen)
+        # Bytes that wait here at most before their senders learn of it.
+        self._buffer = buffer
+        self._listener = _bind(listen, buffer)
 
     @property
     def host(self) -> str:
@@ -227,8 +238,8 @@ class Proxy:
         """Reset a connection on both sides after so many bytes; with 0, when the first comes."""
         self._toxics.append(_Cut(direction, after, times, reset=True))
 
-    def reset_piece(self, pieces: Pieces) -> None:
-        """Reset the connection on which the fatal piece comes, in its place."""
+    def end_at_piece(self, pieces: Pieces) -> None:
+        """Reset the connection on which the fatal piece comes, or pass nothing on any more."""
         self._toxics += [_CutPiece("up", pieces), _CutPiece("down", pieces)]
 
     def corrupt(
@@ -299,7 +310,7 @@ class Proxy:
             address = self.address
             self._listener.close()
             # Bound and not listening: refused by the kernel, and nobody else takes the port.
-            self._listener = _bind(address)
+            self._listener = _bind(address, self._buffer)
         await self._drop()
 
     async def _drop(self) -> None:
@@ -383,10 +394,12 @@ class Proxy:
         return [toxic for toxic in self._toxics if toxic.direction == direction]
 
 
-def _bind(address: tuple[str, int]) -> socket.socket:
+def _bind(address: tuple[str, int], buffer: int) -> socket.socket:
     listener = socket.socket()
     listener.setblocking(False)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if buffer:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     listener.bind(address)
     return listener
 

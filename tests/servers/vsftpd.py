@@ -19,9 +19,15 @@ class Vsftpd(AccountServer):
     name = "vsftpd"
 
     def __init__(
-        self, tls: TLS = "", certificate: Certificate | None = None, *, reuse: bool = True
+        self,
+        tls: TLS = "",
+        certificate: Certificate | None = None,
+        *,
+        reuse: bool = True,
+        zone: str = "",
     ) -> None:
         super().__init__(tls, certificate)
+        self.zone = zone  # whose time it tells, as Debian's configuration does; else UTC
         self.reuse = reuse  # whether data connections have to resume the control's TLS session
 
     @classmethod
@@ -29,6 +35,9 @@ class Vsftpd(AccountServer):
         if not _vsftpd():
             return "vsftpd is not installed (apt-get install vsftpd)"
         return needs_root("vsftpd")
+
+    def environment(self) -> dict[str, str]:
+        return {"TZ": self.zone} if self.zone else {}
 
     def command(self) -> list[str]:
         return [_vsftpd(), str(self.directory / "vsftpd.conf")]
@@ -58,6 +67,7 @@ class Vsftpd(AccountServer):
             "utf8_filesystem": "YES",
             "xferlog_enable": "NO",
             "delay_failed_login": "0",
+            "use_localtime": "YES" if self.zone else "NO",
         }
 
     def _ports(self) -> dict[str, str]:

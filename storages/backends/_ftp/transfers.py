@@ -13,27 +13,20 @@ import re
 import select
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from storages.driver import Source
+from storages.sockets import SLOWEST, unsent
 
 from .errors import REFUSED, BrokenTransferError, ContentError
-
-try:
-    import fcntl
-    import termios
-except ImportError:  # Windows
-    fcntl = termios = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 BLOCK = 256 * 1024  # bytes sent or received at once
-SLOWEST = 64  # bytes a second, on average, that a download must bring; no line is so slow
 LONGEST_REPLY = 1 << 20  # bytes
 # One line, or several up to the one that repeats the code without a dash (RFC 959 section 4.2).
 _REPLY = re.compile(rb"(?:(\d\d\d)-[^\n]*\n(?:[^\n]*\n)*?\1(?!-)[^\n]*\n)|(?!\d\d\d-)[^\n]*\n")
@@ -167,26 +160,16 @@ def _drain(connection: Connection, data: socket.socket) -> None:
 
     Only then the time begins in which the server has to reply.
     """
-    left, since = _unsent(data), time.monotonic()
+    left, since = unsent(data), time.monotonic()
     while left:
         time.sleep(POLL)
-        before, left = left, _unsent(data)
+        before, left = left, unsent(data)
         if left < before:
             since = time.monotonic()
         elif not connection.is_quiet():
             return
         elif time.monotonic() - since > connection.limit:
             raise TimeoutError(errno.ETIMEDOUT, "The FTP server takes no more")
-
-
-def _unsent(data: socket.socket) -> int:
-    """Return the bytes that the peer has not confirmed, 0 where the system does not tell."""
-    if fcntl is None:
-        return 0
-    with suppress(OSError):
-        told = fcntl.ioctl(data.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
-        return int(struct.unpack("i", told)[0])
-    return 0
 
 
 def _block(source: Source) -> bytes:

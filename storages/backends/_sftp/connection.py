@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import errno
 import struct
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from paramiko import Channel, SSHClient, SSHException, sftp
 
+from storages.utils import shown
+
 from .messages import LostError, Reply
+from .transfers import Patience
+
+Result = TypeVar("Result")
 
 MOST = 1 << 24  # bytes of a reply; more is no SFTP
 
@@ -58,10 +65,9 @@ class Connection:
     def flush(self) -> None:
         """Send the requests that are queued."""
         data, self._out = b"".join(self._out), []
-        try:
-            self._alive().sendall(data)
-        except (OSError, EOFError, SSHException) as exc:
-            raise self._break(exc) from exc
+        while data:
+            # Not `sendall`, which does not tell how far it came.
+            data = data[self._moving(partial(self._alive().send, data)) :]
 
     def reply(self) -> Reply:
         """Return the next reply, whichever request it answers."""
@@ -82,23 +88,37 @@ class Connection:
             self.reply()
 
     def _packet(self) -> bytes:
-        size = int.from_bytes(self._take(4))
+        head = self._take(4)
+        size = int.from_bytes(head)
         if size > MOST:
-            raise self._break(SSHException("a reply of impossible size"))
+            said = bytes(head + self._in).partition(b"\0")[0].decode(errors="replace").strip()
+            self._broken = OSError(
+                errno.EPROTO,
+                f"The server says {shown(said)} where SFTP is expected: see that its login scripts "
+                "print nothing where there is no terminal",
+            )
+            raise self._broken
         return self._take(size)
 
     def _take(self, size: int) -> bytes:
         while len(self._in) < size:
-            try:
-                data = self._alive().recv(1 << 20)
-            except (OSError, EOFError, SSHException) as exc:
-                raise self._break(exc) from exc
+            data = self._moving(partial(self._alive().recv, 1 << 20))
             if not data:
                 raise self._break(EOFError("the channel was closed"))
             self._in += data
         taken = bytes(memoryview(self._in)[:size])
         del self._in[:size]
         return taken
+
+    def _moving(self, step: Callable[[], Result]) -> Result:
+        """Take a step on the channel, again where that took too long although bytes moved."""
+        patience = Patience(self.channel.get_transport().sock, self.channel.gettimeout() or 0)
+        while True:
+            try:
+                return step()
+            except (OSError, EOFError, SSHException) as exc:
+                if not isinstance(exc, TimeoutError) or patience.is_over():
+                    raise self._break(exc) from exc
 
     def forsake(self) -> None:
         """Make every further use raise: the connection is another process's."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import getpass
-import os
-import select
 import socket
 import sys
 import threading
@@ -25,6 +23,7 @@ from .login import arguments, port_of, with_password
 from .messages import LostError
 from .options import pinned
 from .session import Session
+from .transfers import Wire
 
 QUIET = 15  # seconds a session may be idle before it is asked whether it still works
 PROBE = 5  # seconds at most for an answer then
@@ -33,48 +32,6 @@ STEPS = 3
 
 # Sessions of the process this one forked from; their finalizers would write to its sockets.
 _abandoned: list[Session] = []
-
-
-class _Wire:
-    """A socket on which sending ends too, where paramiko tries for ever."""
-
-    def __init__(self, sock: Any, timeout: float) -> None:
-        self._sock = sock
-        self._timeout = timeout
-        self.stalled = False
-        if isinstance(sock, socket.socket) and sock.family != getattr(socket, "AF_UNIX", None):
-            # Else each request of more than one packet waits for a delayed acknowledgement.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def send(self, data: bytes) -> int:
-        deadline = time.monotonic() + self._timeout
-        while True:
-            try:
-                sent: int = self._sock.send(data)
-            except TimeoutError:
-                if time.monotonic() < deadline:
-                    continue
-                self.stalled = True
-                raise ConnectionAbortedError(errno.ECONNABORTED, "nothing can be sent") from None
-            return sent
-
-    def recv(self, size: int) -> bytes:
-        if isinstance(self._sock, paramiko.ProxyCommand):
-            # paramiko's own way goes on reading from a command that has ended.
-            return _from_command(self._sock, size)
-        received: bytes = self._sock.recv(size)
-        return received
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-
-def _from_command(command: paramiko.ProxyCommand, size: int) -> bytes:
-    output = command.process.stdout
-    assert output is not None
-    if not select.select([output], [], [], command.timeout)[0]:
-        raise TimeoutError
-    return os.read(output.fileno(), size)
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,7 +116,7 @@ class Connector:
             params = with_password(params, password)
         given = arguments(params, self.timeout)
         given.setdefault("transport_factory", partial(_transport, kinds))
-        given["sock"] = _Wire(self._socket(given), self.timeout)
+        given["sock"] = Wire(self._socket(given), self.timeout)
         client.connect(self.host, **given)
 
     def _socket(self, params: Mapping[str, Any]) -> Any:

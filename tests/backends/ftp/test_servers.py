@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,9 +18,11 @@ from storages.backends.ftp import FTPStorage
 from storages.temporaries import NO_EXCLUSION, STEPS_ASIDE
 from tests.backends.ftp.server import FTPDirectory, location, running
 from tests.servers.ftp import FTPServer
+from tests.servers.process import HOST
 from tests.servers.pureftpd import PureFTPd
 from tests.servers.rclone import RcloneFTP
 from tests.servers.scripted_ftp import ScriptedFTP
+from tests.servers.vsftpd import Vsftpd
 
 LARGE = b"content " * 1_000_000
 
@@ -85,6 +89,35 @@ def test_server_that_renames_to_free_names_only_is_told_once(
             save(storage)
         assert storage.notices() == (STEPS_ASIDE,)
     assert caplog.record_tuples.count(("storages", logging.WARNING, STEPS_ASIDE)) == 1
+
+
+def test_file_has_the_right_time_on_a_server_that_tells_local_time() -> None:
+    for server in running(Vsftpd(zone="America/New_York")):
+        with FTPStorage(location(server)) as storage:
+            save(storage)
+            age = datetime.now(UTC) - storage.get_modified_time("a.bin")
+            assert abs(age) < timedelta(minutes=5)
+
+
+def test_link_that_leads_nowhere_is_no_directory() -> None:
+    for server in running(Vsftpd()):
+        (server.root / "dangling").symlink_to("nowhere")
+        with FTPStorage(location(server)) as storage:
+            assert storage.listdir("") == ([], ["dangling"])
+
+
+def test_data_connection_that_nobody_accepts_ends_in_a_time_out() -> None:
+    # Linux drops what a full queue of connections has no place for.
+    with (
+        socket.create_server((HOST, 0), backlog=0) as full,
+        socket.create_connection(full.getsockname()),
+        ScriptedFTP({"EPSV": "502 No."}) as server,
+    ):
+        port = full.getsockname()[1]
+        server.replies["PASV"] = f"227 There (127,0,0,1,{port // 256},{port % 256})."
+        server.replies["LIST"] = "150 Here it comes."
+        with FTPStorage(server.location, timeout=0.5) as storage, pytest.raises(TimeoutError):
+            storage.listdir("")
 
 
 def checked(**entry: Any) -> str:

@@ -3,29 +3,55 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.core.files.base import ContentFile
+from paramiko import ProxyCommand
 
 from storages.backends.sftpstorage import SFTPStorage
 from storages.temporaries import NO_EXCLUSION, STEPS_ASIDE
 from tests.backends.directory import RawDirectory
 from tests.backends.sftpstorage.server import options, running
+from tests.servers.accounts import make_account, needs_root, new_name, remove_account
 from tests.servers.asyncssh_server import AsyncSSH, Quirks
+from tests.servers.openssh import OpenSSH
+from tests.servers.process import HOST
+from tests.servers.proxy import Proxy
 from tests.servers.rclone import RcloneSFTP
+from tests.servers.ssh import SSHServer
+
+# Passes on what its input and output have to say to a port.
+RELAY = """
+import os, socket, sys, threading
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def pump(read, write):
+    while data := read(65536):
+        write(data)
+    os._exit(0)
+threading.Thread(target=pump, args=(lambda size: os.read(0, size), peer.sendall)).start()
+pump(peer.recv, lambda data: os.write(1, data))
+"""
+
+
+@pytest.fixture(scope="module")
+def openssh() -> Iterator[SSHServer]:
+    yield from running(OpenSSH())
 
 
 @pytest.fixture(scope="module", params=["size", "kind", "handles"])
-def hiding(request: pytest.FixtureRequest) -> Iterator[AsyncSSH]:
-    yield from running(AsyncSSH(Quirks(hides=request.param)))  # type: ignore[misc]
+def hiding(request: pytest.FixtureRequest) -> Iterator[SSHServer]:
+    yield from running(AsyncSSH(Quirks(hides=request.param)))
 
 
 def save(storage: SFTPStorage, name: str = "a.bin", content: bytes = b"content") -> str:
     return storage.save(name, ContentFile(content))
 
 
-def test_attributes_that_are_not_told_are_found_out(hiding: AsyncSSH) -> None:
+def test_attributes_that_are_not_told_are_found_out(hiding: SSHServer) -> None:
     content = b"content " * 30_000
     with SFTPStorage(**options(hiding), root_path="all", file_overwrite=True) as storage:
         assert save(storage, "in/a.bin", b"old") == "in/a.bin"
@@ -45,7 +71,7 @@ def test_attributes_that_are_not_told_are_found_out(hiding: AsyncSSH) -> None:
 
 
 def test_server_without_posix_rename_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    for server in running(AsyncSSH(Quirks(posix_rename=False))):  # type: ignore[arg-type]
+    for server in running(AsyncSSH(Quirks(posix_rename=False))):
         with SFTPStorage(**options(server), file_overwrite=True) as storage:
             save(storage)
             assert storage.notices() == (STEPS_ASIDE,)
@@ -63,3 +89,90 @@ def test_server_that_gives_a_name_to_several_is_told_once(
             assert [save(storage), save(storage) != "a.bin"] == ["a.bin", True]
         assert NO_EXCLUSION in storage.notices()
     assert caplog.record_tuples.count(("storages", logging.WARNING, NO_EXCLUSION)) == 1
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_transfer_over_a_slow_line_lasts_as_long_as_it_moves(
+    openssh: SSHServer, tmp_path: Path, direction: str
+) -> None:
+    content = bytes(60_000)
+    with (
+        Proxy(*openssh.address, buffer=4096) as proxy,
+        SFTPStorage(**options(openssh, proxy) | {"timeout": 1}, root_path=str(tmp_path)) as storage,
+    ):
+        save(storage, content=content)
+        # A packet of SSH takes longer than the time limit.
+        proxy.bandwidth(20_000, direction)  # type: ignore[arg-type]
+        with storage.open("a.bin") as file:
+            assert file.read() == content
+        assert save(storage, "b.bin", content) == "b.bin"
+
+
+@pytest.mark.parametrize("then", ["exec /usr/lib/openssh/sftp-server", "exit 1"])
+def test_login_script_that_prints_is_told_with_what_it_says(tmp_path: Path, then: str) -> None:
+    script = tmp_path / "login"
+    script.write_text(f"#!/bin/sh\necho Welcome to this machine\n{then}\n")
+    script.chmod(0o755)
+    for server in running(OpenSSH({"Subsystem": f"sftp {script}"})):
+        with (
+            SFTPStorage(**options(server)) as storage,
+            pytest.raises(OSError, match="says 'Welcome to this machine' where SFTP is expected"),
+        ):
+            storage.exists("a.bin")
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[str]:
+    if reason := needs_root("a server with an account of its own"):
+        pytest.skip(reason)
+    user = new_name()
+    make_account(user, "secret", tmp_path)
+    yield user
+    remove_account(user)
+
+
+def test_password_answers_a_server_that_asks_in_a_dialogue(account: str) -> None:
+    ways = {"UsePAM": "yes", "KbdInteractiveAuthentication": "yes", "PubkeyAuthentication": "no"}
+    for server in running(OpenSSH({**ways, "Subsystem": "sftp internal-sftp"})):
+        login = {"port": server.port, "username": account}
+        known = {"known_host_file": server.known_hosts}
+        with SFTPStorage(HOST, {**login, "password": "secret"}, **known) as storage:
+            assert storage.exists("a.bin") is False
+        with (
+            SFTPStorage(HOST, {**login, "password": "no"}, **known) as storage,
+            pytest.raises(PermissionError, match="refused the login"),
+        ):
+            storage.exists("a.bin")
+
+
+def test_proxy_command_that_was_killed_is_run_again(openssh: SSHServer, tmp_path: Path) -> None:
+    commands: list[ProxyCommand] = []
+
+    def connect() -> ProxyCommand:
+        line = shlex.join([sys.executable, "-c", RELAY, str(openssh.port)])
+        commands.append(ProxyCommand(line))
+        return commands[-1]
+
+    given = options(openssh, sock=connect)
+    with SFTPStorage(**given, root_path=str(tmp_path)) as storage:
+        save(storage, content=bytes(4_000_000))
+        commands[-1].process.kill()
+        assert storage.exists("a.bin")
+        with storage.open("a.bin") as file:
+            start = file.read(10)
+            commands[-1].process.kill()
+            assert start + file.read() == bytes(4_000_000)
+    assert len(commands) == 3
+    for command in commands:
+        command.process.communicate()
+
+
+def test_refused_mode_of_a_directory_leaves_no_directory() -> None:
+    for server in running(AsyncSSH(Quirks(setstat=False))):
+        with SFTPStorage(**options(server), dir_mode=0o700) as storage:
+            # A directory that the first left would do for the second.
+            with pytest.raises(PermissionError):
+                save(storage, "new/a.bin")
+            with pytest.raises(PermissionError):
+                save(storage, "new/a.bin")
+            assert storage.listdir("") == ([], [])

@@ -271,14 +271,12 @@ class Driver:
         source_key: str,  # noqa: ARG002
         entry: Entry,  # noqa: ARG002
         key: str,  # noqa: ARG002
-        *,
-        overwrite: bool,  # noqa: ARG002
     ) -> bool:
-        """Store under a key a file of another storage, without moving its content through here.
+        """Have the service store a file of another storage under a key, over any other there.
 
         Returns False, and stores nothing, if the service cannot do that. ``entry`` is what
         ``origin`` tells of the file; the copy is of this very content, else OSError (ESTALE). It
-        keeps the content type, encoding, headers and metadata. All else is as in `_write`.
+        keeps the content type, encoding, headers and metadata, and is whole or not at all.
         """
         return False
 

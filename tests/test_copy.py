@@ -27,6 +27,8 @@ from storages.testing.spellings import PUNCTUATION, SCRIPTS
 from storages.transfers import COPIED, DELETED, FAILED, SKIPPED, NothingToCopy, Report, copy
 from tests.backends.azure_storage.server import RawContainer
 from tests.backends.azure_storage.server import account as azure_account
+from tests.backends.azure_storage.server import answer as azure_answer
+from tests.backends.azure_storage.server import through as azure_through
 from tests.backends.couchdb.server import RawDatabase
 from tests.backends.database.server import COLUMNS, MORE, Place
 from tests.backends.ftp.server import location
@@ -805,3 +807,63 @@ def test_more_jobs_than_connections_wait_for_none(ftpd: Pyftpdlib) -> None:
         for end in (target, within):
             assert copy(origin, end, jobs=16).of(FAILED) == []
             assert_same(end, files)
+
+
+def test_azure_copies_within_an_account_with_all_that_describes_a_file(azurite: Azurite) -> None:
+    from azure.storage.blob import ContentSettings  # noqa: PLC0415
+
+    from storages.backends.azure_storage import AzureStorage  # noqa: PLC0415
+
+    with (
+        RawContainer(azurite) as one,
+        RawContainer(azurite) as other,
+        HTTPProxy(*azurite.address) as front,
+    ):
+        account = {**azure_account(azurite), "account_url": azure_through(front)}
+        origin = AzureStorage(azure_container=one.name, **account)
+        target = AzureStorage(azure_container=other.name, **account)
+        fill(origin, FILES)
+        settings = {"content_type": "text/x-special", "cache_control": "max-age=60"}
+        metadata = {"colour": "blue"}
+        one.client.upload_blob(
+            "a.txt",
+            b"content",
+            overwrite=True,
+            metadata=metadata,
+            content_settings=ContentSettings(**settings),
+        )
+        fill(target, {"a.txt": b"old"})
+        front.requests.clear()
+        report = copy(origin, target)
+        assert names_of(report, COPIED) == set(FILES)
+        assert {each.detail for each in report.of(COPIED)} == {"by the service itself"}
+        assert_same(target, FILES)
+        found = other.client.get_blob_client("a.txt").get_blob_properties()
+        assert found.content_settings.content_type == "text/x-special"
+        assert found.content_settings.cache_control == "max-age=60"
+        assert found.metadata == metadata
+        assert names_of(copy(origin, target), SKIPPED) == set(FILES)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "how"),
+    [
+        (412, "SourceConditionNotMet", "by the service itself"),
+        (404, "CannotVerifyCopySource", ""),
+        (403, "AuthorizationPermissionMismatch", ""),
+    ],
+)
+def test_copy_that_azure_refuses_is_done_again_or_by_reading_and_writing(
+    azurite: Azurite, status: int, code: str, how: str
+) -> None:
+    from storages.backends.azure_storage import AzureStorage  # noqa: PLC0415
+
+    with RawContainer(azurite) as one, HTTPProxy(*azurite.address) as front:
+        account = {**azure_account(azurite), "account_url": azure_through(front)}
+        origin = AzureStorage(azure_container=one.name, location="from", **account)
+        target = AzureStorage(azure_container=one.name, location="to", **account)
+        fill(origin, {"a.txt": b"content"})
+        azure_answer(front, status, code, method="PUT", path="/to/a.txt")
+        (outcome,) = copy(origin, target).outcomes
+        assert (outcome.action, outcome.detail) == (COPIED, how)
+        assert one.get("to/a.txt") == b"content"

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from storages.base import Name
 from storages.clients import SharedClients
-from storages.driver import Entry, Listed, Source, Stream
+from storages.driver import Driver, Entry, Listed, Source, Stream
 from storages.files import READ_AHEAD, RemoteFile
 from storages.staticfiles import LazyManifest
 from storages.utils import public_url, sdk_missing
@@ -23,6 +23,7 @@ except ImportError as exc:
     raise sdk_missing("azure", exc) from exc
 
 from ._azure.connector import AzureConnector
+from ._azure.copies import LIFE, MOST, copied
 from ._azure.downloads import begin, download
 from ._azure.errors import ERRORS, NO_FILE, code_of, explain
 from ._azure.listings import DIRECTORY, entry_of, listed
@@ -85,6 +86,18 @@ class AzureStorage(AzureConnector):
 
     def _remove(self, key: str) -> None:
         self._blob(key).delete_blob()
+
+    def _copy(self, origin: Driver, source_key: str, entry: Entry, key: str) -> bool:
+        if not isinstance(origin, AzureStorage) or origin.account != self.account:
+            return False
+        name = key[len(self.key("", root=True)) :].lstrip("/")
+        # What the options say of a file would be lost.
+        if entry.size > MOST or not self.account.key or self.get_object_parameters(name):
+            return False
+        place = (origin.azure_container, source_key)
+        query = signature(self.account, None, place, expire=LIFE, mode="r", parameters={})
+        url = origin.client.get_blob_client(source_key).url
+        return copied(self._blob(key), f"{url}?{query}", entry)
 
     def _list(self, key: str) -> Iterator[Listed]:
         prefix = f"{key}/" if key else ""

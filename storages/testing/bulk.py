@@ -1,4 +1,4 @@
-"""Items 132 and 133: what entries tell of contents, and files deleted in bulk."""
+"""Items 132, 133 and 136: what entries tell of contents, files deleted in bulk and copied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from typing import Any, Final
 
 from storages.digests import matches
-from storages.transfers import delete_many
+from storages.transfers import COPIED, copy, delete_many
 
 from .case import Impossible, item
 from .listing import ListingContract
@@ -17,7 +17,7 @@ OVER_ONE_REQUEST: Final = 1050  # files: more than any service deletes by one re
 
 
 class BulkContract(ListingContract):
-    """Items 132 and 133."""
+    """Items 132, 133 and 136."""
 
     def entries(self) -> dict[str, Any]:
         """Return the entries of all files by name, as the listing tells them."""
@@ -85,3 +85,23 @@ class BulkContract(ListingContract):
         found = dict(delete_many(self.storage, ["dir", "b.txt"]))
         self.assertIsNone(found["b.txt"])
         self.assertEqual(list(self.raw().names()), ["dir/a.txt"])
+
+    @item(136)
+    def test_files_copied_within_the_service_are_whole_and_change_no_other(self) -> None:
+        files = {
+            "a.txt": b"content",
+            "dir/empty.bin": b"",
+            "dir/large.bin": random_bytes(self.large_size),
+            **{f"many/{number}.txt": random_bytes(number, number) for number in range(20)},
+        }
+        for name, content in files.items():
+            self.save(name, content)
+        target = self.make_located("copies")
+        report = copy(self.storage, target, verify=True)
+        self.assertEqual(
+            {each.name: each.action for each in report.outcomes}, dict.fromkeys(files, COPIED)
+        )
+        for name, content in files.items():
+            self.assert_same(self.read(name, target), content, name)
+            self.assert_stored(name, content)
+        self.assertEqual(len(list(self.raw().names())), 2 * len(files))

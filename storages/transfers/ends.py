@@ -155,7 +155,7 @@ class End:
         storage = self.storage
         with storage._errors(name):  # noqa: SLF001
             return storage._copy(  # noqa: SLF001
-                origin.storage, origin.storage.key(name), entry, storage.key(name), overwrite=True
+                origin.storage, origin.storage.key(name), entry, storage.key(name)
             )
 
     def remove(self, names: Iterable[str]) -> Iterator[Deleted]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
-from botocore.exceptions import ClientError, ParamValidationError
+from s3transfer.manager import TransferManager
 
 from storages.driver import Driver, Entry, Source
 
-from .errors import code_of
 from .options import MIN_PART
 from .uploads import (
     MAX_PARTS,
-    REFUSALS,
     TOKEN,
     UPLOAD_WORKERS,
     Parameters,
@@ -43,37 +40,25 @@ _DESCRIBING = frozenset(
         "WebsiteRedirectLocation",
     }
 )
+COPY_PARAMETERS = frozenset(TransferManager.ALLOWED_COPY_ARGS)
 _OWN_KEY = "SSECustomerKey"
 
 
 class S3Copies(S3Uploads):
     """Has S3 copy files."""
 
-    def _copy(
-        self, origin: Driver, source_key: str, entry: Entry, key: str, *, overwrite: bool
-    ) -> bool:
+    def _copy(self, origin: Driver, source_key: str, entry: Entry, key: str) -> bool:
         if not isinstance(origin, S3Copies) or self._differs_from(origin):
             return False
-        if not overwrite:
-            self._refuse_taken(key)
         source: Parameters = {"CopySource": {"Bucket": origin.bucket_name, "Key": source_key}}
         if entry.etag:
             source["CopySourceIfMatch"] = entry.etag
-        condition = {} if overwrite else {"IfNoneMatch": "*"}
         transfer = self._transfer
-        try:
-            if entry.size > (transfer.multipart_threshold if transfer else COPIED_AT_ONCE):
-                self._copy_in_parts(origin, source, source_key, entry.size, key, condition)
-            else:
-                said = self._said_of_copy(origin, source_key, key)
-                self._call("copy_object", Key=key, **source, **said, **condition)
-        except ParamValidationError:
-            # Older versions of boto3 know no condition for the name.
-            return False
-        except ClientError as exc:
-            if code_of(exc) in REFUSALS - {"NoSuchKey"} and not overwrite:
-                self._refuse_taken(key)
-            raise
+        if entry.size > (transfer.multipart_threshold if transfer else COPIED_AT_ONCE):
+            self._copy_in_parts(origin, source, entry.size, key)
+        else:
+            said = self._said_of_copy(origin, source_key, key)
+            self._call("copy_object", Key=key, **source, **said)
         self._forget(key)
         return True
 
@@ -82,49 +67,30 @@ class S3Copies(S3Uploads):
         encrypted = any(_OWN_KEY in each.object_parameters for each in (self, origin))
         return self.client is not origin.client or self.gzip or encrypted
 
-    def _refuse_taken(self, key: str) -> None:
-        # Not every service keeps to the condition.
-        try:
-            self._call("head_object", Key=key, **self._read_parameters)
-        except ClientError as exc:
-            if code_of(exc) != "404":
-                raise
-            return
-        raise FileExistsError(errno.EEXIST, "The name is taken")
-
     def _said_of_copy(self, origin: S3Copies, source_key: str, key: str) -> Parameters:
         """Return what the options say of a copy; all of its description if they describe it."""
         name = key.removeprefix(self._prefix).lstrip("/")
         said = {**self._preset, **self.get_object_parameters(name)}
-        if _DESCRIBING.isdisjoint(said):
-            return {each: value for each, value in said.items() if each != "ChecksumAlgorithm"}
-        return {**self._described_copy(origin, source_key, key), "MetadataDirective": "REPLACE"}
+        if not _DESCRIBING.isdisjoint(said):
+            said = self._described_as(origin._stat(source_key), key)
+            said["MetadataDirective"] = "REPLACE"
+            if "Tagging" in said:
+                said["TaggingDirective"] = "REPLACE"
+        return {each: value for each, value in said.items() if each in COPY_PARAMETERS}
 
-    def _described_copy(self, origin: S3Copies, source_key: str, key: str) -> Parameters:
-        found = origin._stat(source_key)
-        return self._upload_parameters(
-            key,
-            Source(
-                io.BytesIO(),
-                found.content_type or self.default_content_type,
-                headers=found.headers,
-                metadata=found.metadata,
-            ),
-        )
+    def _described_as(self, found: Entry, key: str) -> Parameters:
+        """Return boto3's arguments for a file that is described as another."""
+        kind = found.content_type or self.default_content_type
+        described = Source(io.BytesIO(), kind, headers=found.headers, metadata=found.metadata)
+        return self._upload_parameters(key, described)
 
-    def _copy_in_parts(
-        self,
-        origin: S3Copies,
-        source: Parameters,
-        source_key: str,
-        size: int,
-        key: str,
-        condition: Mapping[str, Any],
-    ) -> None:
+    def _copy_in_parts(self, origin: S3Copies, source: Parameters, size: int, key: str) -> None:
         transfer: Any = self._transfer
         workers = transfer.max_concurrency if transfer else UPLOAD_WORKERS
         part_size = max(transfer.multipart_chunksize, MIN_PART) if transfer else COPIED_AT_ONCE
-        described = self._described_copy(origin, source_key, key)
+        source_key = source["CopySource"]["Key"]
+        found = origin._stat(source_key)
+        described = {**self._described_as(found, key), **origin._tags(source_key, found)}
         described["Metadata"] = {**described.get("Metadata", {}), TOKEN: uuid.uuid4().hex}
 
         def send(target: Parameters) -> list[Part]:
@@ -149,7 +115,7 @@ class S3Copies(S3Uploads):
             send,
             key=key,
             parameters=described,
-            condition=condition,
+            condition={},
             is_done=lambda exc: self._is_ours(exc, key, described),
         )
 

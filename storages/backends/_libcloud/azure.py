@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Mapping
-from hashlib import md5
 from typing import ClassVar
 from urllib.parse import unquote
 from xml.sax.saxutils import escape
@@ -14,7 +13,6 @@ from storages.digests import of_md5
 from storages.driver import Entry, Listed, Source
 from storages.utils import RefusedName, shown
 
-from .errors import code_of, refused
 from .messages import moment, text_of
 from .objects import DIRECTORY, LONGEST_KEY, Objects
 from .session import Answer
@@ -116,17 +114,9 @@ class AzureObjects(Objects):
         names: list[str] = []
         while data := source.read(size):
             names.append(base64.b64encode(secrets.token_bytes(24)).decode())
-            self._send_block(key, names[-1], data)
+            params = {"comp": "block", "blockid": names[-1]}
+            self.session.send_part(self.path(key), params, data)
         blocks = "".join(f"<Latest>{escape(each)}</Latest>" for each in names)
         body = f"<?xml version='1.0' encoding='utf-8'?><BlockList>{blocks}</BlockList>".encode()
         sent = {"Content-Length": str(len(body)), **headers, **condition}
         return self.session.ask("PUT", self.path(key), {"comp": "blocklist"}, sent, body)
-
-    def _send_block(self, key: str, name: str, data: bytes) -> None:
-        params = {"comp": "block", "blockid": name}
-        content_md5 = base64.b64encode(md5(data, usedforsecurity=False).digest()).decode()
-        headers = {"Content-Length": str(len(data)), "Content-MD5": content_md5}
-        answer = self.session.ask("PUT", self.path(key), params, headers, data)
-        code = code_of(answer.response)
-        if answer.status != 201:
-            raise refused(answer.status, code, "a block")

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
-from typing import Any
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import unquote_plus
+from xml.sax.saxutils import escape
 
-from libcloud.storage.base import Container
-from libcloud.storage.drivers.s3 import CHUNK_SIZE, BaseS3StorageDriver
+from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 
 from storages.digests import of_etag
 from storages.driver import Entry, Listed, Source
+from storages.http import content_of
 
-from .messages import moment, text_of
-from .objects import DIRECTORY, Objects
+from .errors import ERRORS, refused
+from .messages import moment, text_of, without_namespaces
+from .objects import DIRECTORY, TOKEN, Objects
 from .session import Answer, Session
 
 MOST_IN_ONE = 5 * 1024**3  # bytes that S3 takes in one request
+PART_SIZE = 5 * 1024**2  # bytes, S3's smallest; larger where 10,000 parts would not do
 MOST_PARTS = 10_000
 #: Headers of files that were encrypted with keys of the customer.
 _OTHER_KEYS = frozenset(
@@ -26,7 +30,7 @@ _OTHER_KEYS = frozenset(
 
 
 class S3Objects(Objects):
-    """Objects of an S3 bucket. Files over the threshold go by libcloud's multipart upload."""
+    """Objects of an S3 bucket. Files over the threshold go in parts."""
 
     def __init__(
         self, session: Session, bucket: str, threshold: int | None, cls: type[BaseS3StorageDriver]
@@ -80,26 +84,69 @@ class S3Objects(Objects):
     ) -> Answer | None:
         if source.size <= (self.threshold or MOST_IN_ONE):
             return self._put(key, source, headers, condition)
-        if source.size > MOST_PARTS * CHUNK_SIZE:
-            raise OSError(errno.EFBIG, "The file is larger than libcloud uploads: 48 GiB")
         if condition:
+            # The service would say so only after all parts have arrived.
             self._refuse_taken(key)
-        with self.session.pool().lease() as driver:
-            container = Container(self.bucket, {}, driver)
-            extra = {"content_type": headers["content-type"]}
-            driver.upload_object_via_stream(
-                _pieces(source), container, key, extra=extra, headers=dict(headers)
-            )
-        return None
+        token = secrets.token_hex(16)
+        described = {f"{self.metadata_prefix}{TOKEN}": token, **headers}
+        upload = self._begin(key, described)
+        try:
+            answer = self._finish(key, upload, self._send_parts(key, upload, source), condition)
+        except BaseException:
+            self._abort(key, upload)
+            raise
+        if answer is not None:
+            # An earlier try, whose answer was lost, may have ended the upload.
+            if answer.repeated and self._token(key) == described[f"{self.metadata_prefix}{TOKEN}"]:
+                answer.response.close()
+                return None
+            self._abort(key, upload)
+        return answer
 
     def _refuse_taken(self, key: str) -> None:
-        # The request that completes an upload takes no condition from libcloud.
         answer = self.session.ask("HEAD", self.path(key))
         answer.response.close()
         if answer.status == 200:
             raise FileExistsError(errno.EEXIST, "The name is taken")
 
+    # -- uploads in parts, since libcloud's own end them without a condition ----------------------
 
-def _pieces(source: Source) -> Iterator[Any]:
-    while data := source.read(CHUNK_SIZE):
-        yield data
+    def _begin(self, key: str, headers: Mapping[str, str]) -> str:
+        answer = self.session.ask("POST", self.path(key), {"uploads": ""}, headers)
+        if answer.status != 200:
+            raise self._refused(answer, "the begin of an upload")
+        return text_of(without_namespaces(content_of(answer.response)), "UploadId")
+
+    def _send_parts(self, key: str, upload: str, source: Source) -> list[str]:
+        """Send all parts; return their ETags."""
+        size = max(PART_SIZE, -(-source.size // MOST_PARTS))
+        etags: list[str] = []
+        while data := source.read(size):
+            params = {"partNumber": str(len(etags) + 1), "uploadId": upload}
+            etags.append(self.session.send_part(self.path(key), params, data).headers["ETag"])
+        return etags
+
+    def _finish(
+        self, key: str, upload: str, etags: list[str], condition: Mapping[str, str]
+    ) -> Answer | None:
+        """Give the content its name; return the answer if the service refuses."""
+        parts = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>"
+            for number, etag in enumerate(etags, 1)
+        )
+        body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+        sent = {"Content-Length": str(len(body)), **condition}
+        answer = self.session.ask("POST", self.path(key), {"uploadId": upload}, sent, body)
+        if answer.status != 200:
+            return answer
+        told = without_namespaces(content_of(answer.response).strip())
+        # The service begins to answer before it is done.
+        if told.tag == "Error":
+            raise refused(answer.status, text_of(told, "Code"), "the end of an upload")
+        return None
+
+    def _abort(self, key: str, upload: str) -> None:
+        # The failure that brought us here is the one to report.
+        with suppress(OSError, *ERRORS):
+            params = {"uploadId": upload}
+            self.session.ask("DELETE", self.path(key), params).response.close()

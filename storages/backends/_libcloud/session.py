@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Mapping
+from hashlib import md5
 from typing import Any, NamedTuple
 
 from libcloud.storage.base import StorageDriver
@@ -12,7 +14,7 @@ from requests import Response
 from storages.driver import Source
 from storages.pool import Pool
 
-from .errors import BUSY, is_lost
+from .errors import BUSY, code_of, is_lost, refused
 
 DELAYS = (0.1, 0.4, 1.2)  # seconds before another try of a request that may be repeated
 
@@ -74,6 +76,16 @@ class Session:
                 response.close()
             time.sleep(delay)
         raise AssertionError
+
+    def send_part(self, path: str, params: Mapping[str, str], data: bytes) -> Answer:
+        """Send a part of a file with its MD5, by which the service checks it."""
+        content_md5 = base64.b64encode(md5(data, usedforsecurity=False).digest()).decode()
+        headers = {"Content-Length": str(len(data)), "Content-MD5": content_md5}
+        answer = self.ask("PUT", path, params, headers, data)
+        code = code_of(answer.response)
+        if answer.status not in {200, 201}:
+            raise refused(answer.status, code, "a part")
+        return answer
 
     def _send(
         self,

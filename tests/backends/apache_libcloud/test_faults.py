@@ -169,6 +169,7 @@ def test_failed_part_leaves_nothing(site: Site) -> None:  # L3
         storage.save("a.txt", ContentFile(b"c" * (CHUNK + 1)))
     assert site.raw.names() == ["a.txt"]
     assert site.raw.get("a.txt") == b"old"
+    assert site.raw.uploads() == []
 
 
 def test_file_over_the_threshold_is_sent_in_parts_and_read_whole(site: Site) -> None:  # L4
@@ -191,6 +192,44 @@ def test_large_file_is_not_sent_where_its_name_is_taken(site: Site) -> None:
         file.close()
     assert site.sent("POST") == []
     assert site.raw.get("a.bin") == b"old"
+
+
+#: The request that ends an upload in parts.
+END = r"\?uploadId="
+
+
+def test_large_file_leaves_a_name_that_another_took_meanwhile(weed: Site) -> None:
+    host, port = weed.server.address
+    with Interrupting(host, port, END, lambda: weed.raw.put("a.bin", b"another's")) as line:
+        entry = s3_entry(weed.server, line, bucket=weed.raw.bucket)
+        storage = LibCloudStorage(**entry, multipart_threshold=CHUNK, file_overwrite=False)
+        name = storage.save("a.bin", ContentFile(b"c" * (CHUNK + 1)))
+    assert name != "a.bin"
+    assert weed.raw.get("a.bin") == b"another's"
+    assert weed.raw.get(name) == b"c" * (CHUNK + 1)
+    assert weed.raw.uploads() == []
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_large_file_whose_last_answer_is_lost_is_one_file(site: Site, overwrite: bool) -> None:
+    storage = on(site, multipart_threshold=CHUNK, file_overwrite=overwrite)
+    site.front.reset(method="POST", path=END)
+    assert storage.save("a.bin", ContentFile(b"c" * (CHUNK + 1))) == "a.bin"
+    assert site.raw.get("a.bin") == b"c" * (CHUNK + 1)
+    assert site.raw.names() == ["a.bin"]
+    assert site.raw.uploads() == []
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_large_file_whose_end_is_refused_leaves_nothing(site: Site, status: int) -> None:
+    """A service begins to answer such a request with 200 before it is done."""
+    put(site, "a.bin", b"old")
+    storage = on(site, multipart_threshold=CHUNK, file_overwrite=True)
+    site.front.answer(status, b"\n \n" + error("InternalError"), method="POST", path=END)
+    with pytest.raises(OSError, match=r"InternalError|refused"):
+        storage.save("a.bin", ContentFile(b"c" * (CHUNK + 1)))
+    assert site.raw.get("a.bin") == b"old"
+    assert site.raw.uploads() == []
 
 
 def test_lock_of_libcloud_s_own_holds_nobody_up(tmp_path: Path) -> None:  # L5

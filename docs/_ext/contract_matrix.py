@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sphinx.util.docutils import SphinxDirective
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from docutils.nodes import Node
     from sphinx.application import Sphinx
@@ -29,6 +29,10 @@ THEMES = {
     "Integrity": 118,
     "Handles": 121,
 }
+
+
+#: What stands before a count of items that have not passed.
+SIGNS = {"impossible": "−", "not tried": "?", "skipped": "?", "failed": "✗"}  # noqa: RUF001
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]], widths: str = "auto") -> list[str]:
@@ -74,32 +78,44 @@ def results(text: str) -> Iterator[Result]:
             yield Result(configuration, status, place.split()[0], reason)
 
 
-def matrix(found: list[Result]) -> list[str]:
-    """Return the lines of the table and of the list of items declared impossible or not tried."""
+def matrix(found: list[Result], sentences: Mapping[int, str]) -> list[str]:
+    """Return the lines of the table, and of what each configuration has not passed, in words."""
     counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    reasons: dict[tuple[str, str], set[str]] = defaultdict(set)
+    others: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for each in found:
         counts[each.configuration][each.theme][each.status] += 1
         if each.status != "passed":
-            reasons[each.configuration, f"{each.status}: {each.reason}"].add(each.item)
+            others[each.configuration][each.item].add(f"{each.status}: {each.reason}")
     rows = [
-        (f"``{name}``", *(summary(themes[theme]) for theme in THEMES))
+        (f"{name}", *(summary(themes[theme]) for theme in THEMES))
         for name, themes in sorted(counts.items())
     ]
-    lines = table(("Configuration", *THEMES), rows)
-    for (configuration, reason), items in sorted(reasons.items()):
-        numbers = ", ".join(sorted(items, key=number))
-        # A reason is plain text, whatever it holds.
-        plain = re.sub(r"([*|`_\\])", r"\\\1", reason)
-        lines.append(f"* ``{configuration}``, {numbers}: {plain}")
+    lines = table(("Configuration", *THEMES), rows, "20 " + "8 " * len(THEMES))
+    lines[1] += "\n   :class: matrix"
+    for configuration, items in sorted(others.items()):
+        lines += [f".. rubric:: {configuration}", ""]
+        for item in sorted(items, key=number):
+            reasons = "; ".join(map(plain, sorted(items[item])))
+            lines.append(f"* **{item}** {sentences.get(number(item), '')} {reasons}.")
+        lines.append("")
     return lines
 
 
+def plain(text: str) -> str:
+    """Return a text as reST that shows it as it is."""
+    return re.sub(r"([*|`_\\])", r"\\\1", text)
+
+
 def summary(counts: Counter[str]) -> str:
-    """Return the counts of one cell: a bare number passed, what did not is spelled out."""
-    passed = [str(counts["passed"])] if counts["passed"] else []
-    others = [f"{n} {status}" for status, n in sorted(counts.items()) if status != "passed"]
-    return ", ".join(passed + others)
+    """Return the counts of one cell, with a sign before those that have not passed."""
+    shown = [str(counts["passed"])] if counts["passed"] else []
+    return " ".join(shown + [f"{SIGNS[each]}{counts[each]}" for each in SIGNS if counts[each]])
+
+
+def sentences_of(contract: str) -> dict[int, str]:
+    """Return the first sentence of each item of the page on the contract, by number."""
+    found = re.findall(r"^(\d+)\. (.+(?:\n {3,}\S.*)*)", contract, re.MULTILINE)
+    return {int(item): re.split(r"(?<=[.;]) ", " ".join(text.split()))[0] for item, text in found}
 
 
 class ContractMatrix(SphinxDirective):
@@ -112,7 +128,8 @@ class ContractMatrix(SphinxDirective):
         if not path.exists():
             return self.parse_text_to_nodes("No test run is recorded in this copy.")
         found = list(results(path.read_text(encoding="utf-8")))
-        return self.parse_text_to_nodes("\n".join(matrix(found)))
+        contract = Path(self.env.srcdir, "contract.rst").read_text(encoding="utf-8")
+        return self.parse_text_to_nodes("\n".join(matrix(found, sentences_of(contract))))
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -19,7 +19,8 @@ def unsent(sock: socket.socket) -> int:
     """Return the bytes that the peer has not confirmed, 0 where the system does not tell."""
     if fcntl is None:
         return 0
-    with suppress(OSError):
+    # A socket that another thread closed has no descriptor.
+    with suppress(OSError, ValueError):
         told = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
         return int(struct.unpack("i", told)[0])
     return 0

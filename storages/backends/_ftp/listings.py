@@ -26,13 +26,17 @@ _UNIX = re.compile(
 _DOS = re.compile(
     r"(?:(?P<month>\d\d)[-/](?P<day>\d\d)[-/](?P<year>\d{4}|\d\d)"
     r"|(?P<iso>\d{4}-\d\d-\d\d))\s+(?P<hour>\d\d?):(?P<minute>\d\d)\s?(?P<half>[AP]M)?\s+"
-    r"(?:<(?P<kind>\w+)>(?: {10}|\s+)|(?P<size>\d+) )(?P<name>.+)"
+    r"(?:<(?P<kind>DIR)>(?: {10}|\s+)|(?P<size>\d+) )(?P<name>.+)"
 )
+
+
+# Some write 19104 for 2004: a digit more, which must not make another time of it.
+_MOMENT = re.compile(r"[0-9]{14}(\.[0-9]*)?")
 
 
 def parse_time(text: str) -> datetime | None:
     """Return a time of RFC 3659 section 2.3, aware; None where the text is none."""
-    if len(text) < 14 or not (text.isascii() and text.replace(".", "", 1).isdigit()):
+    if not _MOMENT.fullmatch(text):
         return None
     fraction = int(f"{text[15:]:0<6}"[:6])
     try:
@@ -100,6 +104,9 @@ def _unix(match: re.Match[str], now: datetime) -> tuple[str, Entry | None]:
     name, size = match["name"], int(match["size"])
     if match["kind"] == "l":
         return _link_name(name, size), None
+    if match["kind"] not in "-d":
+        # Of a device the numbers are no size.
+        return name, None
     return name, _entry(match["kind"] == "d", size, _unix_time(match, now))
 
 

@@ -48,7 +48,7 @@ UNIX = {
     "-rw-r--r--   1 ftp ftp 5 Foo 99 09:15 a": ("a", Entry(5)),
     "drwxr-xr-x   3 ftp  ftp   4096 Jan  1  1970 my files": ("my files", directory(1970, 1, 1)),
     "drwxr-xr-x   3 ftp  ftp   4096 Jan  1  1970 .": (".", directory(1970, 1, 1)),
-    "crw-rw-rw-   1 root root 1, 3 Jan  1  1970 null": ("null", file(3, 1970, 1, 1)),
+    "crw-rw-rw-   1 root root 1, 3 Jan  1  1970 null": ("null", None),
     "lrwxrwxrwx   1 ftp ftp 6 Jan  1  1970 a -> target": ("a", None),
     "lrwxrwxrwx   1 ftp ftp 1 Jan  1  1970 a -> b -> c": ("a -> b", None),
     "lrwxrwxrwx   1 ftp ftp 6 Jan  1  1970 a -> b -> c": ("a", None),
@@ -118,7 +118,10 @@ def test_facts_are_understood(line: str) -> None:
     assert parse_facts(line) == FACTS[line]
 
 
-@pytest.mark.parametrize("text", ["", "2020", "20201301000000", "19100229091500x", "²⁰²⁰"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "2020", "191010101120000", "20200229091500Z", "20201301000000", "19100229091500x", "²⁰²⁰"],
+)
 def test_time_that_is_none_is_none(text: str) -> None:
     assert parse_time(text) is None
 
@@ -174,8 +177,45 @@ FORMATS: dict[str, tuple[str, tuple[str, int, bool] | None]] = {
         ("readme.htm", 589, False),
     ),
     "DOS, sizes with commas": ("04-14-00  03:47PM                1,589 readme.htm", None),
+    "Unix, seconds and year": ("-rw-r--r-- 1 root wheel 531 Jan 29 03:26:11 2020 README", None),
+    "Unix, several group words": (
+        "-rw-r--r-- 1 bob (domain users) 531 Jan 29 03:26 READ ME",
+        ("READ ME", 531, False),
+    ),
+    "Unix, SELinux": ("drwxr-xr-x. 2 root root 6 Jan 29 03:26 etc", ("etc", 0, True)),
+    "Unix, total in German": ("insgesamt 12", None),
+    "Unix, numbers for names": (
+        "drwxr-xr-x    2 1001     1001         4096 Feb 25 19:03 2019 01",
+        ("2019 01", 0, True),
+    ),
+    "Unix, no name for the owner": (
+        "drwxr-xr-x 2 1001 4096 Feb 25 19:03 in",
+        ("in", 0, True),
+    ),
+    "IIS, 24 hours": ("05-30-16  14:30                   52 File.txt", ("File.txt", 52, False)),
+    "IIS, 24 hours, directory": (
+        "05-30-16  14:00       <DIR>          Network",
+        ("Network", 0, True),
+    ),
+    "Windows, junction": ("05-30-16  02:00PM    <JUNCTION>     here [C:\\there]", None),
+    "Windows, link": ("05-30-16  02:00PM    <SYMLINKD>     here [C:\\there]", None),
     "EPLF, directory": ("+i8388621.29609,m824255902,/,\tdev", None),
     "EPLF, file": ("+i8388621.44468,m839956783,r,s10376,\tRFCEPLF", None),
+    "VMS, refused": (
+        "ACCT.DIR;1  %RMS-E-PRV, insufficient privilege or file protection violation",
+        None,
+    ),
+    "VMS, first line": ("Directory DISK$USER:[SMITH]", None),
+    "VMS, second line of a long name": (
+        "                 213/216  29-JAN-1996 03:33:12  [A,B]   (RWED,RWED,,)",
+        None,
+    ),
+    "MVS, on tape": ("V43525 Tape                                             SOME.TAPE", None),
+    "OS/400, library": ("QPGMR          135168 07/12/06 07:18:34 *FILE      EMPLOYEE", None),
+    "NetWare, as Unix": (
+        "d---------   1 supervisor  512 Jan 16 18:53 login",
+        ("login", 0, True),
+    ),
     "VMS, MultiNet": ("00README.TXT;1      2 30-DEC-1996 17:44 [SYSTEM] (RWED,RWED,RE,RE)", None),
     "VMS, directory": ("CORE.DIR;1          1  8-SEP-1996 16:09 [SYSTEM] (RWE,RWE,RE,RE)", None),
     "VMS": (

@@ -15,8 +15,10 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.staticfiles.management.commands import collectstatic as of_django
@@ -30,7 +32,8 @@ from django.test import override_settings
 from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3ManifestStaticStorage, S3StaticStorage
 from storages.driver import Entry, Source
-from storages.management.commands.collectstatic import Command
+from storages.management.collecting import LARGE, MOST_LARGE
+from storages.management.commands.collectstatic import Command, in_turns
 from storages.staticfiles import LazyManifest
 from storages.testing.statics import given_as
 from tests.backends.s3boto3.server import RawBucket, account
@@ -319,6 +322,36 @@ def test_no_more_files_are_sent_at_once_than_there_are_connections(site: Site, b
     assert held(bucket) == SITE
 
 
+def test_directories_are_made_before_they_are_filled() -> None:
+    assert in_turns(["a/1", "a/2", "a/3", "b/1", "c", "b/2"]) == [
+        *("a/1", "b/1", "c"),
+        *("a/2", "b/2"),
+        "a/3",
+    ]
+
+
+class Heavy(Vault):
+    """Knows whether too many large files were on their way at once."""
+
+    barrier = threading.Barrier(MOST_LARGE + 1)
+    met: ClassVar[list[str]] = []
+
+    def _write(self, key: str, source: Source, **options: Any) -> None:
+        if source.size > LARGE:
+            with suppress(threading.BrokenBarrierError):
+                self.barrier.wait(1)
+                self.met.append(key)
+        super()._write(key, source, **options)
+
+
+def test_few_large_files_are_in_memory_at_once(site: Site, bucket: str) -> None:
+    site.write({f"{number}.bin": bytes(LARGE + 1) for number in range(MOST_LARGE + 1)})
+    site.on(Heavy, bucket=bucket)
+    site.collect()
+    assert len(held(bucket)) == MOST_LARGE + 1 + len(SITE)
+    assert Heavy.met == []
+
+
 @pytest.mark.parametrize("jobs", ["0", "-1"])
 def test_jobs_are_above_0(site: Site, bucket: str, jobs: str) -> None:
     site.on(Vault, bucket=bucket)
@@ -384,6 +417,25 @@ def test_files_without_digest_are_compared_by_size_and_time(site: Site, bucket: 
     site.write({"img/b.svg": b"<svg?>"}, modified=time.time() + 3600)
     assert "2 static files copied, 1 unmodified" in site.collect()
     assert held(bucket) == {**SITE, "c.txt": b"longer", "img/b.svg": b"<svg?>"}
+
+
+class ByTheMinute(Vault):
+    """Its listing tells times by the minute, as many FTP servers do."""
+
+    def _list(self, key: str) -> Iterator[Any]:
+        for name, entry in super()._list(key):
+            minute = entry.modified and entry.modified.replace(second=0, microsecond=0)
+            yield name, entry if entry.is_directory else replace(entry, modified=minute)
+
+
+def test_time_of_a_listing_may_be_told_by_the_minute(site: Site, bucket: str) -> None:
+    storage = site.on(ByTheMinute, bucket=bucket)
+    site.collect()
+    stored = storage.stat("c.txt").modified.timestamp()
+    site.write(SITE, modified=stored)
+    assert "3 unmodified" in site.collect()
+    site.write({"c.txt": b"d"}, modified=stored + 2)
+    assert "1 static file copied, 2 unmodified" in site.collect()
 
 
 # -- hashed names ---------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
-from datetime import datetime
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import md5
 from itertools import islice
+from threading import BoundedSemaphore
 from typing import Any, NamedTuple
 
 from django.core.files.base import File
@@ -18,7 +19,7 @@ from django.core.files.storage import Storage
 from storages.base import BaseStorage
 from storages.contents import is_rewindable
 from storages.digests import matches
-from storages.driver import Entry
+from storages.driver import Entry, Source
 from storages.jobs import Meter, done
 from storages.transfers import delete_many
 from storages.utils import normalize_name
@@ -26,6 +27,9 @@ from storages.utils import normalize_name
 JOBS = 32  # threads, unless the storage has fewer connections
 MOST_FAILURES = 10  # after as many it is not the files that are at fault
 MOST_REMOVED = 1000  # files of one batch
+#: Files of more bytes are stored by few threads at once: backends hold parts of them in memory.
+LARGE = 1024 * 1024
+MOST_LARGE = 4
 
 Batch = Sequence[str]
 
@@ -69,6 +73,11 @@ class Destination:
         limit = getattr(storage, "max_connections", None)
         self.jobs = min(filter(None, (jobs or JOBS, limit)))
         self._show = show
+        self._large = BoundedSemaphore(MOST_LARGE)
+
+    def room(self, size: int) -> AbstractContextManager[Any]:
+        """Wait until there is memory for a file of so many bytes to be stored; give it back."""
+        return self._large if size > LARGE else nullcontext()
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
@@ -102,14 +111,14 @@ class Destination:
         with self.storage._stored_form(self.storage.key(name), source) as body:
             if body.size != entry.size:
                 return False
-            same = matches(entry.digest, body, body.size)
-            if same is False:
-                # A listing cannot tell ETags that are no digests; one more request can.
-                told = self.storage.stat(name).digest
-                same = told != entry.digest and matches(told, body, body.size)
-        if same is not None:
-            return same
-        return _is_later(entry.modified, modified) or _is_named_by_digest(name, content)
+            if (same := _is_same(entry, body, modified)) is None:
+                same = _is_named_by_digest(name, content)
+            if same or not (entry.digest or _is_near(entry.modified, modified)):
+                return same
+            # A listing may tell digests that are none, and times by the minute or the day.
+            told = self.storage.stat(name)
+            same = told.size == body.size and _is_same(told, body, modified)
+        return _is_named_by_digest(name, content) if same is None else same
 
     def send(
         self,
@@ -160,11 +169,18 @@ class Destination:
         return 0
 
 
-def _is_later(stored: datetime | None, modified: datetime | None) -> bool:
-    """Return True if a time is not before another, to the second, as Django has it."""
-    if stored is None or modified is None:
-        return False
-    return stored.replace(microsecond=0) >= modified.replace(microsecond=0)
+def _is_same(entry: Entry, body: Source, modified: datetime | None) -> bool | None:
+    """Return whether a file is a content, by digest or else by time; None if neither is known."""
+    if (same := matches(entry.digest, body, body.size)) is not None:
+        return same
+    if entry.modified is None or modified is None:
+        return None
+    # To the second, as Django compares.
+    return entry.modified.replace(microsecond=0) >= modified.replace(microsecond=0)
+
+
+def _is_near(stored: datetime | None, modified: datetime | None) -> bool:
+    return stored is not None and modified is not None and modified - stored < timedelta(days=1)
 
 
 def _is_named_by_digest(name: str, content: File[Any]) -> bool:

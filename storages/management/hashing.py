@@ -99,12 +99,13 @@ class Stage:
     def _send(self, names: Batch) -> int:
         (name,) = names
         kept = self._results[name]
-        with kept.path.open("rb") as file:
+        size = kept.path.stat().st_size
+        with kept.path.open("rb") as file, self.destination.room(size):
             content = as_content(file, name, kept.content_type)
             if not self.destination.holds(name, content):
                 storage = self.destination.storage
                 storage._publish(storage.key(name), name, content, overwrite=True)
-            return content.size
+        return size
 
 
 class Hashed(BaseStorage):

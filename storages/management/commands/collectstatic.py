@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -121,7 +122,7 @@ class Target:
     def finish(self) -> None:
         """Store what was noted, in several threads."""
         planned, self._planned = self._planned, {}
-        batches = [(name,) for name in planned]
+        batches = [(name,) for name in in_turns(planned)]
         self._destination.send("stored", self._store, batches, sum(planned.values()))
 
     def _store(self, names: Batch) -> int:
@@ -131,9 +132,10 @@ class Target:
         if picks and self.is_there(name):
             # Its own way to find a free name would find another.
             storage.delete(name)
-        with self._origins[name].open() as file:
+        with self._origins[name].open() as file, self._destination.room(file.size):
+            size = file.size
             storage.save(name, file)
-            return file.size
+        return size
 
     def post_process(self, paths: Mapping[str, Any], **options: Any) -> Iterator[Any]:
         """Store what was noted, and hash names where the storage does that."""
@@ -242,6 +244,20 @@ class Command(Watched, collectstatic.Command):
         if self.verbosity >= level:
             self.progress()
         super().log(msg, level)
+
+
+def in_turns(names: Iterable[str]) -> list[str]:
+    """Return names with one of each directory first, then the second of each, and so on.
+
+    Threads that each want to make the same new directory on a server would do it in turn.
+    """
+    counts: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for name in names:
+        directory = os.path.dirname(name)  # noqa: PTH120 - thousands of names
+        turns[name] = counts[directory]
+        counts[directory] += 1
+    return sorted(turns, key=turns.__getitem__)
 
 
 def told(exc: NotDone) -> str:

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import boto3
 import psutil
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, Storage
+from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storage
+from PIL import Image
 
 from storages.driver import Entry, Listed, Source, Stream
 from storages.local import LocalStorage
@@ -206,6 +207,10 @@ def made_memory(_request: pytest.FixtureRequest, _path: Path) -> Iterator[Storag
 
 def made_django(_request: pytest.FixtureRequest, path: Path) -> Iterator[Storage]:
     yield FileSystemStorage(location=path / "django")
+
+
+def made_in_memory(_request: pytest.FixtureRequest, _path: Path) -> Iterator[Storage]:
+    yield InMemoryStorage()
 
 
 def made_foreign(_request: pytest.FixtureRequest, path: Path) -> Iterator[Storage]:
@@ -601,6 +606,23 @@ def test_odd_names_are_copied_as_they_are(moto: Moto, tmp_path: Path) -> None:
     assert_same(back, files)
 
 
+def test_storage_of_pictures_checks_what_is_copied_to_it(
+    local: LocalStorage, tmp_path: Path
+) -> None:
+    from storages.backends.image import ImageStorage  # noqa: PLC0415
+
+    picture = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(picture, "PNG")
+    fill(local, {"a.png": b"<script>", "b.png": picture.getvalue(), "c.gif": picture.getvalue()})
+    target = ImageStorage(location=tmp_path / "pictures", on_unknown="refuse")
+    report = copy(local, target)
+    assert names_of(report, COPIED) == {"b.png"}
+    reasons = {each.name: each.detail for each in report.of(FAILED)}
+    assert reasons.keys() == {"a.png", "c.gif"}
+    assert reasons["c.gif"] == "The storage would call the file 'c.png'"
+    assert [name for name, _ in target.scan(recursive=True)] == ["b.png"]
+
+
 # -- one storage, and one within another ----------------------------------------------------------
 
 
@@ -700,29 +722,46 @@ def test_file_that_is_removed_meanwhile_is_no_failure(tmp_path: Path) -> None:
 # -- interruptions --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("position", [0, 1000, MIB, 5 * MIB])
-@pytest.mark.parametrize("direction", ["up", "down"])
-def test_lost_connections_leave_whole_files_and_the_next_copy_goes_on(
-    sshd: OpenSSH, local: LocalStorage, tmp_path: Path, direction: Direction, position: int
-) -> None:
+@contextmanager
+def sftp_behind(server: OpenSSH, proxy: Proxy) -> Iterator[Storage]:
     from storages.backends.sftpstorage import SFTPStorage  # noqa: PLC0415
 
-    root = f"{sshd.root}/{uuid.uuid4().hex}"
-    with (
-        Proxy(*sshd.address) as proxy,
-        SFTPStorage(root_path=root, max_connections=2, **sftp_options(sshd, proxy)) as remote,
-    ):
-        fill(local, FILES)
-        back = LocalStorage(location=tmp_path / "back")
+    place = {"root_path": f"{server.root}/{uuid.uuid4().hex}", "max_connections": 2}
+    with SFTPStorage(**place, **sftp_options(server, proxy)) as storage:
+        yield storage
+
+
+@contextmanager
+def s3_behind(_server: Moto, proxy: Proxy) -> Iterator[Storage]:
+    # So that a lost connection is not mended by the client.
+    yield s3_on(proxy, client_config={"retries": {"total_max_attempts": 1}})
+
+
+@pytest.mark.parametrize("position", [0, 1000, MIB, 5 * MIB])
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize(("kind", "behind"), [("sshd", sftp_behind), ("moto", s3_behind)])
+def test_lost_connections_leave_whole_files_and_the_next_copy_goes_on(
+    request: pytest.FixtureRequest,
+    local: LocalStorage,
+    tmp_path: Path,
+    kind: str,
+    behind: Any,
+    direction: Direction,
+    position: int,
+) -> None:
+    server = request.getfixturevalue(kind)
+    fill(local, FILES)
+    back = LocalStorage(location=tmp_path / "back")
+    with Proxy(*server.address) as proxy, behind(server, proxy) as remote:
         for origin, target in ((local, remote), (remote, back)):
-            proxy.limit_data(position, direction, times=1)
+            proxy.limit_data(position, direction, times=3)
             with suppress(OSError):
                 copy(origin, target)
             proxy.clear()
-            stored = {name for name, _ in target.scan(recursive=True)} if target.exists("") else {}
-            assert_same(target, {name: FILES[name] for name in stored})
-            report = copy(origin, target)
-            assert report.of(FAILED) == []
+            with suppress(FileNotFoundError):
+                stored = {name for name, _ in target.scan(recursive=True)}
+                assert_same(target, {name: FILES[name] for name in stored})
+            assert copy(origin, target).of(FAILED) == []
             assert_same(target, FILES)
 
 

@@ -172,14 +172,15 @@ class _Work:
     def on_twins(self, group: list[Found]) -> Iterator[Outcome]:
         """Copy files whose names differ in case alone, if the destination tells them apart."""
         first = group[0][0]
-        for name, entry in group:
-            is_told = name == first or self._target.stat(name) is None
-            if is_told or self.plan.tells_apart(first, name):
-                ((_, result),) = done(self.on_file, [(name, entry)], 1)
-                yield _settled(name, entry, result)
-            else:
-                reason = f"The destination takes its name for {first!r}"
-                yield Outcome(name, FAILED, reason, entry.size)
+        for (name, entry), result in done(lambda found: self._on_twin(first, found), group, 1):
+            yield _settled(name, entry, result)
+
+    def _on_twin(self, first: str, found: Found) -> Outcome:
+        name, entry = found
+        is_told = name == first or self._target.stat(name) is None
+        if is_told or self.plan.tells_apart(first, name):
+            return self.on_file(found)
+        return Outcome(name, FAILED, f"The destination takes its name for {first!r}", entry.size)
 
     def deletions(self) -> Iterator[Outcome]:
         """Delete what only the destination has."""

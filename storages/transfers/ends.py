@@ -274,9 +274,13 @@ def end_of(storage: Storage) -> End:
 
 
 def _is_plain(storage: Storage) -> bool:
-    """Return True if no author's own method reads or writes the files."""
-    if not isinstance(storage, (BaseStorage, FileSystemStorage)):
-        return False
-    package = "storages." if isinstance(storage, BaseStorage) else "django."
-    made = (getattr(type(storage), each).__module__ for each in _CALLED)
-    return all(module.startswith((package, "django.")) for module in made)
+    """Return True if no other method than the usual ones reads or writes the files.
+
+    One that does may compress, check or make anew what it is given.
+    """
+    usual = (
+        (LocalStorage, BaseStorage) if isinstance(storage, BaseStorage) else (FileSystemStorage,)
+    )
+    methods = ([getattr(kind, each) for kind in usual] for each in _CALLED)
+    found = (getattr(type(storage), each) for each in _CALLED)
+    return all(one in known for one, known in zip(found, methods, strict=True))

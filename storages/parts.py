@@ -21,14 +21,17 @@ def send_in_parts(
     memory; without workers the calling thread sends them. Where one fails, those that wait are not
     sent, and those on their way end first.
     """
-    parts = enumerate(iter(lambda: source.read(size), b""), 1)
-    if not workers:
-        return [send(number, part) for number, part in parts]
     sent: list[Sent] = []
+    if not workers:
+        while part := source.read(size):
+            sent.append(send(len(sent) + 1, part))
+            # Else there would be two in memory while the next one is read.
+            del part
+        return sent
     sending: deque[Future[Sent]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
-        for number, part in parts:
+        for number, part in enumerate(iter(lambda: source.read(size), b""), 1):
             if len(sending) == workers:
                 sent.append(sending.popleft().result())
             sending.append(pool.submit(send, number, part))

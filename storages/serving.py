@@ -35,7 +35,15 @@ from .files import Reader
 PIECE: Final = 256 * 1024  # bytes passed on at once
 SLICE: Final = 16 * PIECE  # bytes taken from a connection that others may wait for
 
+_TAKEN: Final = re.compile(
+    r"[ \t]*(x-)?gzip[ \t]*(;[ \t]*q=(?!0(\.0*)?[ \t]*$)[^;]*)?", re.IGNORECASE | re.ASCII
+)
 _RANGE: Final = re.compile(r"bytes=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*", re.IGNORECASE | re.ASCII)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Return True if an Accept-Encoding takes gzip; ``gzip;q=0`` says that it does not."""
+    return any(map(_TAKEN.fullmatch, accepted.split(",")))
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Stored:
     """A file of a storage, as it was when it was looked at.
 
     ``open_part`` opens its bytes from one position to another; ``path`` is where they lie on this
-    machine, if they do.
+    machine, if they do. ``varies`` is True if other clients get it in another encoding.
     """
 
     storage: Storage
@@ -51,6 +59,7 @@ class Stored:
     entry: Entry
     open_part: Callable[[int, int], IO[bytes]]
     path: str | None = None
+    varies: bool = False
 
     def open_whole(self) -> IO[bytes]:
         """Open a file of this machine in a way that tells the server its descriptor."""
@@ -86,8 +95,11 @@ def find(storage: Storage, name: str, *, accepts_gzip: bool) -> Stored:
         # How long the content is that was compressed only its end tells.
         with storage.open(name) as file:
             plain = replace(entry, size=file.size, encoding=None)
-        return Stored(storage, name, plain, lambda start, _: _opened(storage, name, start))
-    return Stored(storage, name, entry, _reading(storage, name, entry), _path(storage, name))
+        return Stored(
+            storage, name, plain, lambda start, _: _opened(storage, name, start), varies=True
+        )
+    open_part, path = _reading(storage, name, entry), _path(storage, name)
+    return Stored(storage, name, entry, open_part, path, varies=bool(entry.encoding))
 
 
 def _found_by_opening(storage: Storage, name: str) -> Stored:
@@ -141,7 +153,7 @@ def _reading(storage: BaseStorage, name: str, entry: Entry) -> Callable[[int, in
 def answer(request: HttpRequest, file: Stored, headers: dict[str, str]) -> HttpResponseBase:
     """Return the answer to a GET or HEAD: 200, 206, 304, 412 or 416."""
     bare = HttpResponse(headers=headers | _description(file))
-    if file.entry.encoding:
+    if file.varies:
         patch_vary_headers(bare, ["Accept-Encoding"])
     checked = get_conditional_response(request, file.etag, file.modified, bare)
     if checked is not None and checked is not bare:

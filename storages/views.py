@@ -28,7 +28,7 @@ from django.views.decorators.http import require_safe
 from django.views.generic import View
 
 from .base import BaseStorage
-from .serving import Stored, answer, find
+from .serving import Stored, answer, find, takes_gzip
 from .utils import RefusedName, normalize_name, public_url, shown
 
 logger = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ def _answered(
     hand_over: Callable[[Stored, dict[str, str]], HttpResponse | None],
 ) -> HttpResponseBase:
     """Return the answer about a file; one that is replaced meanwhile is looked at anew."""
-    accepts_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+    accepts_gzip = takes_gzip(request.headers.get("Accept-Encoding", ""))
     for attempt in range(ATTEMPTS):
         file = find(storage, name, accepts_gzip=accepts_gzip)
         try:

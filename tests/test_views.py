@@ -870,6 +870,33 @@ def test_compressed_file_is_sent_as_the_client_takes_it(
     assert body(get(storage, "a.txt", range="bytes=8-14")) == b"content"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("br;q=0, x-gzip ;q=0.5", True),
+        ("deflate,gzip; q=1.0,*;q=0", True),
+        ("gzip;q=0", False),
+        ("br, gzip ; q=0.000", False),
+        ("gzippy", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
+def test_compressed_file_is_not_sent_to_a_client_that_refuses_gzip(
+    on_s3: tuple[S3Boto3Storage, HTTPProxy], accepted: str, is_packed: bool
+) -> None:
+    storage, _ = on_s3
+    storage.gzip = True
+    storage.gzip_content_types = ("text/plain",)
+    storage.save("a.txt", ContentFile(b"content " * 1000))
+    response = get(storage, "a.txt", accept_encoding=accepted)
+    assert response.headers["Content-Encoding"] == ("gzip" if is_packed else "identity")
+    assert response.headers["Vary"] == "Accept-Encoding"
+    body(response)
+
+
 def test_client_may_be_led_to_a_signed_url(on_s3: tuple[S3Boto3Storage, HTTPProxy]) -> None:
     storage, _ = on_s3
     response = serve(factory.get("/"), "film.mp4", storage, redirect=True)

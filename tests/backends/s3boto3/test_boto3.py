@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from django.db.models import FileField
 from django.test import override_settings
 
 from storages.backends.s3boto3 import S3Boto3Storage
-from tests.backends.s3boto3.server import Site
+from storages.testing.parallel import Recipe, in_processes
+from storages.testing.save import save_zeros
+from tests.backends.s3boto3.server import Site, account
 
 MIB = 1024 * 1024
 
@@ -88,3 +91,25 @@ def test_transfer_config_may_be_a_dict(site: Site) -> None:
     assert len(site.sent("PUT", "partNumber")) == 1
     with pytest.raises(ImproperlyConfigured, match=r"transfer_config.*refused by boto3.*workers"):
         site.storage(transfer_config={"workers": 3}).save("a.bin", ContentFile(b""))
+
+
+@pytest.mark.parametrize(
+    ("transfer", "parts"),
+    [
+        # A part, and those that are in memory at once.
+        ({"multipart_threshold": 10**12, "multipart_chunksize": 1, "max_concurrency": 1}, (5, 2)),
+        ({"multipart_chunksize": 16 * MIB, "max_concurrency": 2}, (16, 3)),
+        ({"multipart_chunksize": 32 * MIB, "use_threads": False}, (32, 1)),
+        ({"io_chunksize": 10**9, "max_io_queue": 10**6, "max_concurrency": 3}, (8, 4)),
+    ],
+)
+def test_no_transfer_config_holds_more_than_the_parts_on_their_way(
+    weed: Site, transfer: dict[str, Any], parts: tuple[int, int]
+) -> None:
+    config = TransferConfig(**transfer)
+    storage = weed.storage(endpoint_url=weed.server.url, transfer_config=config)
+    secrets = {name: account(weed.server)[name] for name in ("access_key", "secret_key")}
+    recipe = Recipe.of(storage, secrets)
+    (peak,) = in_processes(recipe, 1, partial(save_zeros, 200 * MIB))
+    size, count = parts
+    assert peak <= (size * count + 24) * MIB

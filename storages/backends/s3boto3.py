@@ -52,7 +52,10 @@ class S3Boto3Storage(S3Copies, CalledByCompanions, S3Urls):
     sdk_errors = ERRORS
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
-        return explain(exc) if isinstance(exc, ERRORS) else super()._explain(exc)
+        if not isinstance(exc, ERRORS):
+            return super()._explain(exc)
+        sent = self.default_acl or self.object_parameters.get("ACL") or self.headers
+        return explain(exc, with_acl=bool(sent))
 
     def exists(self, name: Name) -> bool:
         """Return True if there is a file, or a directory with files in it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +13,7 @@ from storages.contents import COPY_SIZE
 from storages.digests import of_etag
 from storages.driver import Entry
 
+from .errors import NO_SERVICE
 from .listings import EXPRESS
 from .uploads import TAG_COUNT, TOKEN
 
@@ -74,6 +76,8 @@ def body_from(answer: dict[str, Any], start: int) -> Download:
 
 def described(answer: dict[str, Any], size: int) -> Entry:
     """Return what an answer says of a file of ``size`` bytes."""
+    if "LastModified" not in answer:
+        raise OSError(errno.EPROTO, NO_SERVICE)
     encodings = {each.strip() for each in answer.get("ContentEncoding", "").split(",")}
     headers = {name: str(answer[each]) for each, name in _HEADERS.items() if answer.get(each)}
     if answer.get("ServerSideEncryption", "AES256") != "AES256":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from urllib.parse import urlsplit
 
 from botocore import exceptions as sdk
@@ -13,6 +14,13 @@ _ACL = (
     "The bucket refuses the ACL of 'default_acl' (AWS_DEFAULT_ACL): either its object ownership "
     "switches ACLs off, as in every bucket made since April 2023, or its settings block public "
     "access. Unset the option, or change the bucket"
+)
+_ACTION = re.compile(r"not authorized to perform: (\w+:\w+)")
+_PUT_ACL = "s3:PutObjectAcl"
+#: Said of an answer that no S3 service gives.
+NO_SERVICE = (
+    "The answer is none of S3's: set 'endpoint_url' (AWS_S3_ENDPOINT_URL) to an S3 service, not to "
+    "its console or another web server"
 )
 _REGION = "The bucket is in another region{}: set 'region_name' (AWS_S3_REGION_NAME)"
 _BUSY = "S3 asks for fewer requests: try again later"
@@ -140,10 +148,10 @@ def is_denied(exc: ClientError) -> bool:
     return code_of(exc) in _DENIED
 
 
-def explain(exc: Exception) -> tuple[int, str]:
-    """Return the errno for an error of boto3, and what to change."""
+def explain(exc: Exception, *, with_acl: bool = True) -> tuple[int, str]:
+    """Return the errno for an error of boto3, and what to change; ``with_acl`` if one is sent."""
     if isinstance(exc, ClientError):
-        return _explain_answer(exc)
+        return _explain_answer(exc, with_acl)
     if _timed_out(exc):
         return errno.ETIMEDOUT, f"{_host(exc)} stopped answering"
     for kind, number, text in _CLASSES:
@@ -152,10 +160,10 @@ def explain(exc: Exception) -> tuple[int, str]:
     return errno.EIO, f"boto3 failed with {type(exc).__name__}"
 
 
-def _explain_answer(exc: ClientError) -> tuple[int, str]:
+def _explain_answer(exc: ClientError, with_acl: bool) -> tuple[int, str]:
     code, operation = code_of(exc), exc.operation_name
     if code in _DENIED:
-        return errno.EACCES, _denied(operation)
+        return errno.EACCES, _denied(exc, with_acl)
     if code == "404" and operation == "ListObjectsV2":
         code = "NoSuchBucket"
     if code in _REDIRECTS:
@@ -170,10 +178,12 @@ def _explain_answer(exc: ClientError) -> tuple[int, str]:
     return _CODES.get(code, (errno.EIO, f"S3 answered {code} to {operation}: {message}"))
 
 
-def _denied(operation: str) -> str:
-    needed = _PERMISSIONS.get(operation, "s3:PutObject")
+def _denied(exc: ClientError, with_acl: bool) -> str:
+    # AWS says which action it refused, one of KMS for example; others say nothing.
+    named = _ACTION.search(str(exc.response.get("Error", {}).get("Message", "")))
+    needed = named[1] if named else _PERMISSIONS.get(exc.operation_name, "s3:PutObject")
     text = f"Access denied: the credentials need {needed}"
-    if operation in _UPLOADS:
+    if exc.operation_name in _UPLOADS and with_acl and needed in {"s3:PutObject", _PUT_ACL}:
         text += "; with 'default_acl' (AWS_DEFAULT_ACL) set, also s3:PutObjectAcl. " + _ACL
     return text
 

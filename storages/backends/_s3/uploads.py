@@ -19,7 +19,7 @@ from storages.options import derived
 from storages.parts import send_in_parts
 from storages.spool import Spool
 
-from .errors import code_of
+from .errors import NO_SERVICE, code_of
 from .listings import S3Listings
 from .options import HEADERS, METADATA_HEADER, MIN_PART, UPLOAD_PARAMETERS
 
@@ -191,7 +191,11 @@ class S3Uploads(S3Listings):
     def _put(self, key: str, body: Source, parameters: Parameters, condition: Parameters) -> None:
         content = body.read()
         try:
-            self._call("put_object", Key=key, Body=content, **parameters, **condition)
+            answer = self._call("put_object", Key=key, Body=content, **parameters, **condition)
+            # A web server may answer 200 to anything: every S3 service tells the ETag. botocore's
+            # Stubber answers without headers.
+            if "ETag" not in answer and answer.get("ResponseMetadata", {}).get("HTTPHeaders"):
+                raise OSError(errno.EPROTO, NO_SERVICE)
         except ClientError as exc:
             if not self._is_ours(exc, key, parameters):
                 raise

@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -654,6 +655,35 @@ def test_s12_refused_acl_is_told_with_its_setting_and_both_causes(
     weed.front.answer(status, error(code), times=None)
     with failing(weed, PermissionError, "AWS_DEFAULT_ACL.*ownership.*block public"):
         save(scripted, "before.bin", content)
+
+
+@pytest.mark.parametrize("content", [CONTENT, LARGE], ids=["one request", "parts"])
+def test_f6_denied_upload_names_the_action_that_aws_names_and_no_acl_where_none_is_sent(
+    weed: Site, scripted: S3Boto3Storage, content: bytes
+) -> None:
+    refusal = "User: arn:aws:iam::1:user/web is not authorized to perform: kms:GenerateDataKey"
+    weed.front.answer(403, error("AccessDenied", refusal), times=None)
+    with failing(weed, PermissionError, "need kms:GenerateDataKey(?!.*ACL)"):
+        save(scripted, "before.bin", content)
+
+
+def test_f6_denied_upload_without_an_acl_says_nothing_of_acls(
+    weed: Site, scripted: S3Boto3Storage
+) -> None:
+    weed.front.answer(403, error("AccessDenied"), times=None)
+    with failing(weed, PermissionError, "need s3:PutObject(?!.*ACL)"):
+        save(scripted, "before.bin", CONTENT)
+
+
+@pytest.mark.parametrize("act", ["size", "save"])
+def test_f6_web_page_in_the_place_of_an_answer_is_told_with_the_setting(
+    weed: Site, scripted: S3Boto3Storage, act: str
+) -> None:
+    weed.front.answer(200, b"<html><body>Console</body></html>", times=None)
+    call = scripted.size if act == "size" else partial(scripted.save, content=ContentFile(CONTENT))
+    with pytest.raises(OSError, match="AWS_S3_ENDPOINT_URL") as caught:
+        call("before.bin")
+    assert caught.value.errno == errno.EPROTO
 
 
 REDIRECT = error("PermanentRedirect", "use the endpoint of the bucket")

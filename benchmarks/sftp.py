@@ -25,7 +25,10 @@ CHUNK = MIB  # bytes read at once
 ROUNDS = 5
 SAVES = 2000
 
-LEAST_RATIO = 0.45  # of what the `sftp` client does in the same run
+FILES = 200
+
+LEAST_RATIO = 0.95  # of what the `sftp` client does in the same run
+MOST_SECONDS = 1.1  # times what `sftp -b` takes for small files
 MOST_MEMORY = 32 * MIB
 MOST_TURNS = 4  # round trips of a save beyond the one of its content
 
@@ -43,6 +46,7 @@ def main() -> bool:
             *throughput(server, source),
             *memory(server, source),
             *small_saves(server),
+            small_files(server, Path(directory)),
             threads(server),
         ]
     return print_table("SFTP (OpenSSH)", rows)
@@ -106,9 +110,7 @@ def throughput(server: OpenSSH, source: Path) -> list[Row]:
 
 def rate_of(call: Callable[[], object]) -> float:
     """Return the millions of bytes a second at which a call moves the large file."""
-    start = time.perf_counter()
-    call()
-    return SIZE / (time.perf_counter() - start) / 1e6
+    return SIZE / seconds_of(call) / 1e6
 
 
 def memory(server: OpenSSH, source: Path) -> list[Row]:
@@ -145,6 +147,38 @@ def small_saves(server: OpenSSH) -> list[Row]:
         Row(f"{SAVES} small saves", used, "1 connection", turns.connections == 1),
         Row("round trips of one", f"{beyond:.2f} + 1", f"{MOST_TURNS} + 1", beyond <= MOST_TURNS),
     ]
+
+
+def small_files(server: OpenSSH, directory: Path) -> Row:
+    """Compare small files, one after the other on one connection, with the client's batch."""
+    progress(f"{FILES} small files")
+    contents = {f"{number}.txt": os.urandom(1000) for number in range(FILES)}
+    folder = directory / "small files"
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    (server.root / "batch").mkdir()
+    batch = "".join(f'put "{folder / name}" {server.root}/batch/{name}\n' for name in contents)
+    storage = storage_on(server)
+
+    def ours() -> None:
+        storage.close()
+        for name, content in contents.items():
+            storage.save(f"ours/{name}", ContentFile(content))
+
+    rounds = [(seconds_of(ours), seconds_of(partial(client, server, batch))) for _ in range(ROUNDS)]
+    storage.close()
+    mine, its = (statistics.median(each) for each in zip(*rounds, strict=True))
+    ratio = statistics.median(own / other for own, other in rounds)
+    result = f"{mine:.2f} s, sftp -b {its:.2f} s: {ratio:.2f}"
+    return Row(f"{FILES} small files", result, f"at most {MOST_SECONDS}", ratio <= MOST_SECONDS)
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def threads(server: OpenSSH) -> Row:

@@ -21,6 +21,7 @@ PACKAGES = {
     "curl": "an independent client to compare with",
     "exfat-fuse": "a file system without links",
     "exfatprogs": "the same",
+    "lftp": "the same, of small files",
     "libsqliteodbc": "databases: SQLite through ODBC",
     "mariadb-server": "databases: MariaDB",
     "odbc-mariadb": "databases: MariaDB through ODBC",

@@ -36,7 +36,8 @@ class _EndError(Exception):
 class _Link:
     """One client's connection and the proxy's own to the server."""
 
-    def __init__(self, client: socket.socket, server: socket.socket) -> None:
+    def __init__(self, number: int, client: socket.socket, server: socket.socket) -> None:
+        self.number = number  # among the proxy's, from 1 on
         self.client = client
         self.server = server
         self.ended = False
@@ -137,6 +138,19 @@ class _Corrupt(_Counting):
             return data
         self.spend()
         return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
+class _Deaf(_Toxic):
+    """Passes nothing on for the first connections."""
+
+    def __init__(self, direction: Direction, last: int) -> None:
+        super().__init__(direction)
+        self.last = last
+
+    async def apply(self, link: _Link, data: bytes, *, waited: bool) -> bytes:
+        if link.number <= self.last:
+            await asyncio.get_running_loop().create_future()
+        return data
 
 
 class Pieces:
@@ -248,6 +262,10 @@ class Proxy:
         """Invert the bits of one byte."""
         self._toxics.append(_Corrupt(direction, position, times))
 
+    def forget(self) -> None:
+        """Keep back all of the connections so far, as a router that was restarted does."""
+        self._toxics += [_Deaf("up", self.connections), _Deaf("down", self.connections)]
+
     def silence(self) -> None:
         """Accept, and keep back whatever either side sends until `clear`."""
         self._call(self._set_flowing(flowing=False))
@@ -326,7 +344,7 @@ class Proxy:
 
     async def _serve(self, client: socket.socket) -> None:
         server = socket.socket()
-        link = _Link(client, server)
+        link = _Link(self.connections, client, server)
         reset = False
         try:
             await self._connect(link)

@@ -19,6 +19,7 @@ from storages.temporaries import NO_EXCLUSION, STEPS_ASIDE
 from tests.backends.ftp.server import FTPDirectory, location, running
 from tests.servers.ftp import FTPServer
 from tests.servers.process import HOST
+from tests.servers.proxy import Proxy
 from tests.servers.pureftpd import PureFTPd
 from tests.servers.rclone import RcloneFTP
 from tests.servers.scripted_ftp import ScriptedFTP
@@ -118,6 +119,24 @@ def test_data_connection_that_nobody_accepts_ends_in_a_time_out() -> None:
         server.replies["LIST"] = "150 Here it comes."
         with FTPStorage(server.location, timeout=0.5) as storage, pytest.raises(TimeoutError):
             storage.listdir("")
+
+
+def test_connections_that_a_router_forgot_cost_one_wait() -> None:
+    for server in running(Vsftpd()):
+        with (
+            Proxy(*server.address) as proxy,
+            FTPStorage(location(server, via=proxy), timeout=2) as storage,
+        ):
+            save(storage, content=LARGE)
+            files = [storage.open("a.bin") for _ in range(4)]
+            assert {file.read(1) for file in files} == {b"c"}
+            for file in files:
+                file.close()
+            assert proxy.open_connections == 4
+            proxy.forget()
+            with pytest.raises(TimeoutError):
+                storage.exists("a.bin")
+            assert storage.exists("a.bin")
 
 
 def checked(**entry: Any) -> str:

@@ -1,4 +1,7 @@
-"""Run the benchmarks named, all without names: ``python -m benchmarks s3 azure``."""
+"""Run the benchmarks named, without names all but ``peers``: ``python -m benchmarks s3 azure``.
+
+``python -m benchmarks peers`` takes options of its own; ``--help`` lists them.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,14 @@ import django  # noqa: E402
 django.setup()
 
 HERE = Path(__file__).parent
-NAMES = sorted(path.stem for path in HERE.glob("[a-z]*.py") if path.stem != "report")
+HELPERS = {"report", "responder"}
+NAMES = sorted(path.stem for path in HERE.glob("[a-z]*.py") if path.stem not in HELPERS)
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["peers"]:
+        from benchmarks.peers import main
+
+        sys.exit(0 if main(sys.argv[2:]) else 1)
     chosen = sys.argv[1:] or NAMES
     if unknown := set(chosen) - set(NAMES):
         sys.exit(f"There is no benchmark {min(unknown)!r}: choose from {', '.join(NAMES)}.")

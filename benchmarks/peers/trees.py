@@ -15,7 +15,11 @@ LARGEST = 60_000  # bytes of a static file
 def static(folder: Path, count: int) -> Path:
     """Make a project's static files: those of Django's admin, and others like them."""
     shutil.copytree(Path(admin.__file__).parent / "static", folder)
-    existing = sorted(each for each in folder.rglob("*") if each.is_file())
+    # What others refer to comes first: a tree that is cut short has no dangling names.
+    existing = sorted(
+        (each for each in folder.rglob("*") if each.is_file()),
+        key=lambda path: (path.suffix in {".css", ".js"}, path.suffix == ".js", path),
+    )
     for each in existing[count:]:
         each.unlink()
     dice = random.Random(14)

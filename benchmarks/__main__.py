@@ -26,7 +26,7 @@ import django  # noqa: E402
 django.setup()
 
 HERE = Path(__file__).parent
-HELPERS = {"report", "responder"}
+HELPERS = {"meter", "report", "responder"}
 NAMES = sorted(path.stem for path in HERE.glob("[a-z]*.py") if path.stem not in HELPERS)
 
 if __name__ == "__main__":

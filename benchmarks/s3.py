@@ -1,10 +1,11 @@
-"""S3 against SeaweedFS: requests counted by a proxy, CPU against bare boto3, memory, threads."""
+"""S3 against SeaweedFS, and against a meter: requests, CPU against bare boto3, memory, threads."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from django.core.files.base import ContentFile, File
 
+from benchmarks.meter import responder
 from benchmarks.report import (
     MIB,
     Row,
@@ -23,7 +25,7 @@ from benchmarks.report import (
     sparse_file,
 )
 from storages.backends.s3boto3 import S3Boto3Storage
-from storages.files import READ_AHEAD
+from storages.reader import READ_AHEAD
 from tests.servers.http import HTTPProxy
 from tests.servers.process import HOST
 from tests.servers.seaweedfs import SeaweedFS
@@ -50,6 +52,7 @@ def main() -> bool:
             large = sparse_file(Path(folder, "large"), LARGE)
             memory = memory_rows(storage, large)
         rows = [
+            *meter_rows(),
             *request_rows(counted, proxy),
             *cpu_rows(storage),
             *memory,
@@ -57,6 +60,117 @@ def main() -> bool:
             threads_row(storage),
         ]
     return print_table("S3 on SeaweedFS", rows)
+
+
+def meter_rows() -> list[Row]:
+    """Compare CPU times with boto3's on a meter, which costs less than any server."""
+    progress("CPU on a meter")
+    with responder() as url:
+        keys = {"access_key": "key", "secret_key": "secret", "region_name": "us-east-1"}
+        place: dict[str, Any] = {"bucket_name": "meter", "endpoint_url": url, **keys}
+        storage, target = S3Boto3Storage(**place), {"Bucket": "meter", "Key": "a.txt"}
+        client = storage.client
+        storage.save("8", ContentFile(os.urandom(8 * MIB)))
+        storage.save("a.txt", ContentFile(bytes(1024)))
+
+        def sign() -> object:
+            return client.generate_presigned_url("get_object", Params=target)
+
+        def get(name: str = "a.txt") -> object:
+            return client.get_object(Bucket="meter", Key=name)["Body"].read()
+
+        def put() -> object:
+            return client.put_object(Body=bytes(1024), ContentType="text/plain", **target)
+
+        rows = [
+            meter_row("signed URL", hundred(lambda: storage.url("a.txt")), hundred(sign), 0.06, 50),
+            meter_row("save 1 KiB", lambda: storage.save("a.txt", ContentFile(bytes(1024))), put),
+            meter_row("read 1 KiB", lambda: read(storage, "a.txt"), get),
+            meter_row(
+                "exists", lambda: storage.exists("a.txt"), lambda: client.head_object(**target)
+            ),
+            meter_row("size", lambda: storage.size("a.txt"), lambda: client.head_object(**target)),
+            meter_row("read 8 MiB", lambda: read(storage, "8"), lambda: get("8"), 1.1, 40),
+            threads_ratio_row(storage, client),
+            meter_row(
+                "delete", lambda: storage.delete("a.txt"), lambda: client.delete_object(**target)
+            ),
+            *url_rows(place, sign),
+        ]
+        return [*rows, listing_row(storage, client)]
+
+
+def meter_row(
+    operation: str,
+    call: Callable[[], object],
+    bare: Callable[[], object],
+    limit: float = 0.45,
+    repeats: int = 500,
+) -> Row:
+    """Compare a call's CPU time with boto3's."""
+    return ratio_row(f"meter: {operation}", cpu_ratio(call, bare, repeats), limit)
+
+
+def hundred(call: Callable[[], object]) -> Callable[[], object]:
+    """Return what makes a hundred calls, where one takes little more than looking at the clock."""
+    return lambda: [call() for _ in range(100)]
+
+
+def url_rows(place: dict[str, Any], sign: Callable[[], object]) -> list[Row]:
+    """Compare URLs that are not signed."""
+    plain = S3Boto3Storage(querystring_auth=False, **place)
+    domain = S3Boto3Storage(custom_domain="cdn.example", **place)
+    return [
+        meter_row("plain URL", hundred(lambda: plain.url("a.txt")), hundred(sign), 0.1, 50),
+        meter_row(
+            "URL of a custom domain", hundred(lambda: domain.url("a.txt")), hundred(sign), 0.1, 50
+        ),
+    ]
+
+
+def listing_row(storage: S3Boto3Storage, client: Any) -> Row:
+    """List ten thousand files."""
+    plant(storage, 10_000)
+    pages = client.get_paginator("list_objects_v2")
+
+    def walk() -> object:
+        return [
+            each["Key"]
+            for page in pages.paginate(Bucket="meter", Prefix="many/", Delimiter="/")
+            for each in page["Contents"]
+        ]
+
+    return meter_row("listdir of 10,000", lambda: storage.listdir("many"), walk, 0.15, 10)
+
+
+def threads_ratio_row(storage: S3Boto3Storage, client: Any, seconds: float = 5) -> Row:
+    """Count what 32 threads save, read and delete through one storage, and through boto3."""
+
+    def ours(name: str) -> None:
+        storage.save(name, ContentFile(bytes(1024)))
+        read(storage, name)
+        storage.delete(name)
+
+    def theirs(name: str) -> None:
+        client.put_object(Bucket="meter", Key=name, Body=bytes(1024))
+        client.get_object(Bucket="meter", Key=name)["Body"].read()
+        client.delete_object(Bucket="meter", Key=name)
+
+    counts = []
+    for work in (ours, theirs):
+        until = time.monotonic() + seconds
+
+        def rounds(number: int, work: Callable[[str], None] = work, until: float = until) -> int:
+            done = 0
+            while time.monotonic() < until:
+                work(f"threads/{number}")
+                done += 1
+            return done
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            counts.append(sum(pool.map(rounds, range(THREADS))))
+    ratio = counts[0] / counts[1]
+    return Row(f"meter: {THREADS} threads", f"{ratio:.2f} x boto3", "≥ 2.5 x", ratio >= 2.5)
 
 
 def request_rows(storage: S3Boto3Storage, proxy: HTTPProxy) -> list[Row]:

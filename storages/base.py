@@ -21,8 +21,9 @@ from django.utils.deconstruct import deconstructible
 from .configured import Configured, options_of
 from .contents import as_file, check_size, copied, is_rewindable
 from .driver import Driver, Entry, Source, forget_locals
-from .files import Reader, RemoteFile
+from .files import RemoteFile
 from .options import UNSET, Option, derived, option
+from .reader import Reader
 from .utils import check_prefix, guess_content_type, is_nameable, normalize_name, public_url
 
 NAME_ATTEMPTS = 100  # a save that finds its name taken by another tries this many
@@ -210,7 +211,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         """Return the base names of the directories and of the files in ``path``, each once."""
         found = {False: dict[str, None](), True: dict[str, None]()}
         for name, entry in self.scan(path):
-            found[entry.is_directory][posixpath.basename(name)] = None
+            found[entry.is_directory][name.rpartition("/")[2]] = None
         return [*found[True]], [*found[False]]
 
     def scan(self, path: Name = "", *, recursive: bool = False) -> Iterator[tuple[str, Entry]]:
@@ -220,10 +221,10 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         method takes, such as one with a backslash, are left out.
         """
         name = self._named(path, root=True)
-        key = self.key(name, root=True)
+        key, start = self.key(name, root=True), f"{name}/" if name else ""
         with self._errors(name):
             for each, entry in self._walk(key) if recursive else self._list(key):
-                full = posixpath.join(name, each)
+                full = start + each
                 # What a server sends may be anything.
                 if not is_nameable(full) or (not recursive and "/" in each):
                     continue
@@ -241,8 +242,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         Nothing is buffered, and no more asked for than the part, where the service has ranges.
         The bytes are those stored: where ``entry.encoding`` is set, its form of the content.
         """
-        name = self._named(name)
-        reader = Reader(self, self.key(name), name, entry, None)
+        reader = Reader(self, self.key(name), self._named(name), entry, None)
         reader.seek(start)
         reader.stop = stop
         return reader

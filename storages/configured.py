@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
-import inspect
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -27,16 +25,16 @@ def options_of(cls: type[Configured]) -> Mapping[str, Option]:
     return cls._declared
 
 
-def said_by_others(cls: type, name: str, default: Any) -> Any:
-    """Return what a base class that is neither ours nor Django's says under the name of an option.
+def said_by_others(cls: type) -> dict[str, Any]:
+    """Return what base classes say that are neither ours nor Django's.
 
     A class for tenants, say, that stands behind ours and would go unheard.
     """
-    for base in cls.__mro__:
-        ours = issubclass(base, Configured) or base.__module__.startswith("django.")
-        if name in vars(base) and not ours:
-            return vars(base)[name]
-    return default
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if not issubclass(base, Configured) and not base.__module__.startswith("django."):
+            found |= vars(base)
+    return found
 
 
 def _collect(cls: type) -> dict[str, Option]:
@@ -69,10 +67,11 @@ class Configured:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        others = said_by_others(cls)
         for name, declared in _collect(cls).items():
-            current = inspect.getattr_static(cls, name)
+            current = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
             if isinstance(current, Option) and current.override is UNSET:
-                current = said_by_others(cls, name, current)
+                current = others.get(name, current)
             if not isinstance(current, Option):
                 # What a subclass calls by an alias is the option's own value.
                 setattr(cls, name, declared)
@@ -242,6 +241,8 @@ class Configured:
 
 def unknown_option(cls: type[Configured], name: str) -> str:
     """Say that ``cls`` has no option ``name``, and which one was probably meant."""
+    import difflib  # noqa: PLC0415 - for a mistake alone
+
     close = difflib.get_close_matches(name, options_of(cls), n=1, cutoff=0.6)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     if name in cls.elsewhere:

@@ -118,7 +118,7 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         super().__init_subclass__(**kwargs)
         own = vars(LocalStorage)["base_location"]
         said = inspect.getattr_static(cls, "base_location")
-        said = said_by_others(cls, "base_location", own) if said is own else said
+        said = said_by_others(cls).get("base_location", own) if said is own else said
         location = inspect.getattr_static(cls, "location")
         if said is not own and location.override is UNSET:
             # Django's own location is made of it.

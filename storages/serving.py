@@ -30,7 +30,7 @@ from django.utils.http import http_date, parse_http_date_safe
 
 from .base import BaseStorage
 from .driver import Entry
-from .files import Reader
+from .reader import Reader
 
 PIECE: Final = 256 * 1024  # bytes passed on at once
 SLICE: Final = 16 * PIECE  # bytes taken from a connection that others may wait for

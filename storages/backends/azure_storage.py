@@ -12,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from storages.base import Name
 from storages.clients import SharedClients
 from storages.driver import Driver, Entry, Listed, Source, Stream
-from storages.files import READ_AHEAD, RemoteFile
+from storages.files import RemoteFile
+from storages.reader import READ_AHEAD
 from storages.staticfiles import LazyManifest
 from storages.utils import public_url, sdk_missing
 

@@ -8,7 +8,8 @@ from itertools import islice
 
 from storages.base import Name
 from storages.driver import Entry, Stream
-from storages.files import READ_AHEAD, RemoteFile
+from storages.files import RemoteFile
+from storages.reader import READ_AHEAD
 from storages.staticfiles import LazyManifest
 from storages.utils import sdk_missing
 

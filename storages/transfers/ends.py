@@ -21,8 +21,8 @@ from storages.base import BaseStorage
 from storages.configured import options_of
 from storages.contents import COPY_SIZE, as_content, check_size, copied, is_rewindable
 from storages.driver import Entry, Source
-from storages.files import Reader
 from storages.local import LocalStorage
+from storages.reader import Reader
 from storages.spool import Spool
 from storages.utils import guess_content_type, is_nameable, normalize_name, unwrapped
 

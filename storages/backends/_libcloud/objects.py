@@ -14,8 +14,8 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from storages.driver import Driver, Entry, Listed, Source, Stream
-from storages.files import READ_AHEAD
 from storages.http import Body, content_of, ranged_body
+from storages.reader import READ_AHEAD
 from storages.utils import RefusedName, shown
 
 from .errors import NO_BUCKET, code_of, refused

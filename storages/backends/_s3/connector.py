@@ -22,6 +22,7 @@ from storages.utils import frozen
 
 from .errors import code_of
 from .options import READ_PARAMETERS, S3Options
+from .session import Session
 from .signing import UrlSigner
 
 POOL_CONNECTIONS = 50  # of one client; urllib3 throws away what is over it
@@ -69,6 +70,7 @@ class Connection:
     resource: Any
     config: Config
     signer: UrlSigner
+    session: Session
     #: Under "exclusive" whether the service refuses to replace a file if it is told not to.
     shown: dict[str, bool] = field(default_factory=dict)
 
@@ -145,7 +147,8 @@ class S3Connector(S3Options):
                 f"{type(self).__name__}: boto3 refuses 'endpoint_url' (AWS_S3_ENDPOINT_URL) or "
                 "another option of the connection."
             ) from exc
-        return Connection(found, config, UrlSigner(found.meta.client))
+        client = found.meta.client
+        return Connection(found, config, UrlSigner(client), Session(client))
 
     def _session(self, variables: Hashable) -> boto3.session.Session:
         """Return boto3's session for the profile, another where the environment has changed."""
@@ -221,14 +224,14 @@ class S3Connector(S3Options):
         """Send a request about the bucket, which is made first if it is missing and may be."""
         arguments = {**self._every_request, **arguments}
         try:
-            return getattr(self.client, operation)(**arguments)
+            return self._connection.session.call(operation, arguments)
         except NoCredentialsError:
             self._forget_client()
         except ClientError as exc:
             if code_of(exc) != "NoSuchBucket" or not self.auto_create_bucket:
                 raise
             self._create_bucket()
-        return getattr(self.client, operation)(**arguments)
+        return self._connection.session.call(operation, arguments)
 
     def _forget_client(self) -> None:
         """Let boto3 look for credentials anew: that it found none may be a passing trouble."""

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-#: Modules whose handlers every client has; botocore's stub is there for tests.
-_OWN = re.compile(r"(botocore(?!\.stub$)|boto3)(\..+)?")
+#: Modules whose handlers do no harm: those that every client has, without botocore's stub for
+#: tests, those of boto3's transfers, and ours.
+_OWN = re.compile(r"(botocore(?!\.stub$)|boto3|s3transfer|storages\.backends\._s3)(\..+)?")
 
 
 class Watch:
@@ -42,10 +43,11 @@ class Watch:
 
     def _has_others(self, event: str) -> bool:
         search = getattr(getattr(self._emitter, "_handlers", None), "prefix_search", None)
-        return search is None or not all(map(_is_own, search(event)))
+        return search is None or not all(map(is_own, search(event)))
 
 
-def _is_own(handler: Any) -> bool:
+def is_own(handler: Any) -> bool:
+    """Return True if a handler or method is botocore's, or one of what stands on it."""
     while isinstance(handler, functools.partial):
         handler = handler.func
     return bool(_OWN.fullmatch(getattr(handler, "__module__", None) or ""))

@@ -47,9 +47,12 @@ _IN_QUERY = {
     )
 }
 _ALGORITHM = "AWS4-HMAC-SHA256"
+#: The digest of a body that is empty, and headers that no signature covers.
+EMPTY = sha256(b"").hexdigest()
+_UNSIGNED = {"User-Agent", "Content-Length", "Expect"}
 _FORMAT = "%Y%m%dT%H%M%SZ"
 _PORTS = {"http": 80, "https": 443}
-_MOST = 1024  # kinds of URLs remembered for a client
+MOST = 1024  # kinds of URLs remembered for a client
 
 
 class UrlRequest(NamedTuple):
@@ -164,12 +167,14 @@ class UrlSigner:
         if pattern is None:
             return self._by_client(request)
         at, seconds = rounded(time.time(), request.seconds, rounding)
-        return pattern.url(request.key, request.parameters.values(), seconds, self._keys(), at)
+        return pattern.url(
+            request.key, request.parameters.values(), seconds, keys_of(self._client), at
+        )
 
     def _pattern(self, request: UrlRequest) -> Pattern | None:
         if not self._watch.is_alone:
             return None
-        if self._version != self._watch.version or len(self._patterns) > _MOST:
+        if self._version != self._watch.version or len(self._patterns) > MOST:
             self._version = self._watch.version
             self._patterns = {}
         kind = (request.bucket, request.method, *request.parameters)
@@ -183,7 +188,7 @@ class UrlSigner:
 
     def _learnt(self, request: UrlRequest) -> Pattern | None:
         """Return the pattern of a URL that the client signs, None where the two would differ."""
-        keys = self._keys()
+        keys = keys_of(self._client)
         url = self._by_client(request)
         parts = urlsplit(url)
         path = parts.path.removesuffix(quote(request.key, safe="/"))
@@ -191,23 +196,17 @@ class UrlSigner:
         pattern = Pattern(
             base=f"{parts.scheme}://{parts.netloc}{path}",
             path=path,
-            host=_host(parts),
+            host=host_of(parts),
             method=(request.method or _METHODS[request.operation]).upper(),
             scope="/".join(said.get("X-Amz-Credential", "").rsplit("/", 4)[2:]),
             names=tuple(_IN_QUERY.get(each, "") for each in request.parameters),
         )
-        stamp = said.get("X-Amz-Date", "19700101T000000Z")
-        at = calendar.timegm(time.strptime(stamp, _FORMAT))
+        at = moment_of(said.get("X-Amz-Date", "19700101T000000Z"))
         try:
             ours = pattern.url(request.key, request.parameters.values(), request.seconds, keys, at)
         except TypeError:  # what is no text
             return None
         return pattern if ours == url else None
-
-    def _keys(self) -> Any:
-        """Return the credentials of this moment; those that end are renewed by botocore."""
-        found = self._client._request_signer._credentials  # noqa: SLF001 - no public name
-        return found and found.get_frozen_credentials()
 
     def _by_client(self, request: UrlRequest) -> str:
         url: str = self._client.generate_presigned_url(
@@ -219,7 +218,57 @@ class UrlSigner:
         return url
 
 
-def _host(url: SplitResult) -> str:
+def keys_of(client: Any) -> Any:
+    """Return a client's credentials of this moment; those that end are renewed by botocore."""
+    found = getattr(getattr(client, "_request_signer", None), "_credentials", None)
+    return found and found.get_frozen_credentials()
+
+
+def moment_of(stamp: str) -> int:
+    """Return the moment that a signature's date says, in seconds of the epoch."""
+    return calendar.timegm(time.strptime(stamp, _FORMAT))
+
+
+def authorization(
+    keys: Any,
+    scope: str,
+    at: int,
+    request: str,
+    headers: Mapping[str, str],
+    host: str,
+    digest: str,
+) -> dict[str, str]:
+    """Return the headers that sign a request (API reference, "Authenticating requests").
+
+    ``request`` is its method, path and query, in lines; ``digest`` is that of its body.
+    """
+    grant = granted(keys, scope, at, 0)
+    stamp = grant.text.split("\n", 2)[1]
+    said = {"x-amz-date": stamp, "x-amz-content-sha256": digest, "host": host}
+    if keys.token:
+        said["x-amz-security-token"] = keys.token
+    said |= {name.lower(): v for name, v in headers.items() if name not in _UNSIGNED}
+    names = sorted(said)
+    lines = "\n".join([f"{name}:{' '.join(said[name].split())}" for name in names])
+    signed = ";".join(names)
+    canonical = f"{request}\n{lines}\n\n{signed}\n{digest}"
+    mac = grant.mac.copy()
+    mac.update(f"{grant.text}{sha256(canonical.encode()).hexdigest()}".encode())
+    credential = f"{keys.access_key}/{stamp[:8]}/{scope}"
+    given = {
+        "X-Amz-Date": stamp,
+        "X-Amz-Content-SHA256": digest,
+        "Authorization": (
+            f"{_ALGORITHM} Credential={credential}, SignedHeaders={signed}, "
+            f"Signature={mac.hexdigest()}"
+        ),
+    }
+    if keys.token:
+        given["X-Amz-Security-Token"] = keys.token
+    return given
+
+
+def host_of(url: SplitResult) -> str:
     """Return the Host header that a client sends."""
     is_usual = url.port in {None, _PORTS.get(url.scheme)}
     return f"{url.hostname}" if is_usual else f"{url.hostname}:{url.port}"

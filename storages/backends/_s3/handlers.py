@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
+from types import FunctionType
 from typing import Any
 
 #: Modules whose handlers do no harm: those that every client has, without botocore's stub for
@@ -51,3 +52,8 @@ def is_own(handler: Any) -> bool:
     while isinstance(handler, functools.partial):
         handler = handler.func
     return bool(_OWN.fullmatch(getattr(handler, "__module__", None) or ""))
+
+
+def is_plain(function: Any) -> bool:
+    """Return True if a function is botocore's itself: wrappers bear the names of the wrapped."""
+    return type(function) is FunctionType and is_own(function)

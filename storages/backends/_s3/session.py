@@ -21,12 +21,13 @@ from urllib.parse import quote, urlsplit
 
 from botocore import client as sdk
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.endpoint import Endpoint
 from botocore.exceptions import HTTPClientError
 from botocore.httpchecksum import handle_checksum_body
 from botocore.response import StreamingBody
 from urllib3.response import HTTPResponse
 
-from .handlers import Watch, is_own
+from .handlers import Watch, is_plain
 from .messages import page_of
 from .signing import EMPTY, MOST, authorization, host_of, keys_of, moment_of
 
@@ -95,6 +96,8 @@ KEPT = {"content-length", "expect", "user-agent", "x-amz-checksum-mode"}
 #: Headers that count a client's tries.
 _OF_THE_SDK = {"amz-sdk-invocation-id", "amz-sdk-request"}
 KNOWN = {"Body", "Bucket", "Key", "Metadata", *_HEADERS, *_QUERY}
+#: Statuses that may say that the bucket is in another region, which the client then knows.
+_ELSEWHERE = (301, 307, 400)
 Outcome = AWSResponse | HTTPClientError | Callable[[AWSPreparedRequest], AWSResponse]
 #: How the first try of a client ends that a request is handed over to.
 _outcomes: ContextVar[list[Outcome] | None] = ContextVar("outcomes", default=None)
@@ -156,8 +159,11 @@ class Session:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        client.meta.events.register_first("before-send.s3", _first_try)
-        events = [f"{each}.s3.{name}" for each in _EVENTS for _, name in OPERATIONS.values()]
+        operations = [name for _, name in OPERATIONS.values()]
+        for each in operations:
+            # Not for all: what the client asks besides, such as a session of S3 Express, is sent.
+            client.meta.events.register_first(f"before-send.s3.{each}", _first_try)
+        events = [f"{each}.s3.{name}" for each in _EVENTS for name in operations]
         self._watch = Watch(client, ("before-endpoint-resolution.s3", *events), OPERATIONS)
         self._version = 0
         self._shapes: dict[Hashable, Shape | None] = {}
@@ -165,7 +171,8 @@ class Session:
         is_known = hasattr(getattr(client, "_endpoint", None), "http_session")
         # The adaptive mode lets every request wait its turn.
         is_adaptive = (client.meta.config.retries or {}).get("mode") == "adaptive"
-        self._is_simple = is_known and not is_adaptive
+        is_traced = not all(is_plain(vars(type(client)).get(each)) for each in OPERATIONS)
+        self._is_simple = is_known and not is_adaptive and not is_traced
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Any:
         """Send a request and return boto3's answer; raises boto3's errors."""
@@ -184,6 +191,8 @@ class Session:
                 answer = self._understood(operation, outcome)
                 if answer is not None:
                     return answer
+            if outcome.status_code in _ELSEWHERE:
+                self._shapes.clear()
         except HTTPClientError as exc:
             outcome = exc
         return self._by_client(operation, arguments, outcome)
@@ -212,10 +221,7 @@ class Session:
     # -- requests ---------------------------------------------------------------------------------
 
     def _shape(self, operation: str, arguments: Mapping[str, Any]) -> Shape | None:
-        # What a test has put in place of the client's core would not be called.
-        core: Any = sdk.BaseClient
-        is_usual = self._is_simple and is_own(getattr(core, "_make_api_call", None))
-        if not (is_usual and self._watch.is_alone):
+        if not (self._is_simple and _is_unwrapped() and self._watch.is_alone):
             return None
         if self._version != self._watch.version or len(self._shapes) > MOST:
             self._version = self._watch.version
@@ -284,6 +290,12 @@ class Session:
             checksum = {"checksum": {"response_algorithms": algorithms}}
             handle_checksum_body(answer, response, checksum, model)
         return response["body"]
+
+
+def _is_unwrapped() -> bool:
+    """Return True unless someone has put a mock or a tracer in place of botocore's core."""
+    core = (sdk.BaseClient, "_make_api_call"), (Endpoint, "make_request")
+    return all(is_plain(vars(owner).get(name)) for owner, name in core)
 
 
 def _first_try(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:

@@ -16,6 +16,7 @@ import time_machine
 from botocore import handlers
 from botocore.client import BaseClient
 from botocore.config import Config
+from botocore.endpoint import Endpoint
 from botocore.stub import Stubber
 from django.core.files.base import ContentFile
 
@@ -41,7 +42,7 @@ def without_moto(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def no_client() -> Iterator[None]:
     """Let boto3's own way to send fail."""
-    with mock.patch("botocore.endpoint.Endpoint.make_request", side_effect=AssertionError):
+    with mock.patch("botocore.endpoint.Endpoint._send_request", side_effect=AssertionError):
         yield
 
 
@@ -150,6 +151,43 @@ def test_mocks_of_the_client_are_called(weed: Site) -> None:
         stubber.add_response("delete_object", {})
         storage.delete(ODD)
         stubber.assert_no_pending_responses()
+
+
+class Tracer:
+    """Stands in for a function of botocore under its name, as wrapt's wrappers do."""
+
+    def __init__(self, traced: Any, seen: list[object]) -> None:
+        self.__module__ = traced.__module__
+        self._traced = traced
+        self._seen = seen
+
+    def __get__(self, owner: Any, _: Any = None) -> Any:
+        self._seen.append(owner)
+        return self._traced.__get__(owner)
+
+
+@pytest.mark.parametrize("owner", [(BaseClient, "_make_api_call"), (Endpoint, "make_request")])
+def test_tracers_around_botocore_s_core_see_every_request(
+    weed: Site, owner: tuple[type, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = weed.storage(client_config=unshared())
+    use(storage)
+    seen: list[object] = []
+    monkeypatch.setattr(*owner, Tracer(vars(owner[0])[owner[1]], seen))
+    use(storage)
+    assert len(seen) >= 6
+
+
+def test_bucket_elsewhere_is_asked_for_at_its_place_from_then_on(weed: Site) -> None:
+    weed.raw.put("a.txt", b"content")
+    storage = weed.storage(client_config=unshared())
+    storage.size("a.txt")
+    weed.front.answer(301, b"", {"x-amz-bucket-region": "eu-north-1"})
+    storage.size("a.txt")
+    weed.front.clear()
+    storage.size("a.txt")
+    (request,) = weed.sent("HEAD")
+    assert "/eu-north-1/s3/" in request.headers["Authorization"]
 
 
 def test_description_that_no_header_can_hold_is_left_to_boto3(weed: Site) -> None:

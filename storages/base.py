@@ -18,7 +18,7 @@ from django.core.files.storage import Storage
 from django.core.files.utils import validate_file_name
 from django.utils.deconstruct import deconstructible
 
-from .configured import Configured, options_of
+from .configured import Configured, options_of, with_places
 from .contents import as_file, check_size, copied, is_rewindable
 from .driver import Driver, Entry, Source, forget_locals
 from .files import RemoteFile
@@ -367,7 +367,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     def _error(self, exc: Exception, name: str) -> OSError:
         forget_locals(exc)
-        return OSError(*self._explain(exc), name)
+        return OSError(*with_places(type(self), *self._explain(exc)), name)
 
     def _time(self, name: Name, which: str) -> datetime:
         moment: datetime | None = getattr(self._describe(name), which)

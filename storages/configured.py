@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -18,6 +19,11 @@ from .options import UNSET, Option, State, positional, state_of
 def given_options(storage: Any) -> dict[str, Any]:
     """Return the live dict of the options given to an instance by keyword or assignment."""
     return state_of(storage).given
+
+
+#: Options that say where a service or a directory is, in the order in which they are named.
+PLACES = ("host", "params", "server", "trackers", "account_url", "account_name", "endpoint_url")
+_NOWHERE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 
 
 def options_of(cls: type[Configured]) -> Mapping[str, Option]:
@@ -237,6 +243,20 @@ class Configured:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # Options are never changed in place, so a copy may share them; some cannot be copied.
         return self.__copy__()
+
+
+def places_of(cls: type[Configured]) -> list[Option]:
+    """Return the options that say where the storages of a class keep their files."""
+    declared = options_of(cls)
+    places = [declared[name] for name in PLACES if name in declared]
+    return places or [declared["location"]]
+
+
+def with_places(cls: type[Configured], code: int, text: str) -> tuple[int, str]:
+    """Return an errno and its text, which names an option if no service is where options say."""
+    if code in _NOWHERE and not any(f"'{name}'" in text for name in options_of(cls)):
+        text = f"{text}; see whether this is right: {' and '.join(map(str, places_of(cls)))}"
+    return code, text
 
 
 def unknown_option(cls: type[Configured], name: str) -> str:

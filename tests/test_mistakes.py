@@ -15,6 +15,7 @@ import pytest
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.test import override_settings
+from django.utils.module_loading import import_string
 
 STATIC = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 CLOSED = "127.0.0.1:9"  # discard, which nothing listens on
@@ -40,7 +41,7 @@ SETTINGS: list[tuple[str, dict[str, Any], list[str]]] = [
     (S3, {"bucket_name": "x/media"}, ["AWS_STORAGE_BUCKET_NAME", "'location'"]),
     (S3, {"bucket_name": "x", "location": "../media"}, ["AWS_LOCATION", "'..'"]),
     (S3, {"bucket_name": "x", "querystring_expires": 60}, ["'querystring_expire'"]),
-    (S3, {"bucket_name": "x", "querystring_expire": "60"}, ["AWS_QUERYSTRING_EXPIRE", "int"]),
+    (S3, {"bucket_name": "x", "querystring_expire": "1h"}, ["AWS_QUERYSTRING_EXPIRE", "int"]),
     (S3, {"bucket_name": "x", "querystring_expire": 10**7}, ["AWS_QUERYSTRING_EXPIRE", "604"]),
     (S3, {"bucket_name": "x", "custom_domain": "https://c.example"}, ["AWS_S3_CUSTOM_DOMAIN"]),
     (S3, {"bucket_name": "x", "endpoint_url": "minio:9000"}, ["AWS_S3_ENDPOINT_URL", "https://"]),
@@ -156,3 +157,16 @@ def test_trial_of_a_storage_names_setting_and_cure(
     with override_settings(STORAGES=entries), failing:
         call_command("storages_check", stdout=out)
     assert [word for word in words if word not in out.getvalue()] == [], out.getvalue()
+
+
+NOT_THERE = [case for case in SERVICES if CLOSED in str(case) or "no.invalid" in str(case)]
+NOT_THERE += [case for case in SERVICES if case[1].get("port") == 9 or "params" in case[1]]
+
+
+@pytest.mark.parametrize(("name", "options", "words"), NOT_THERE)
+def test_error_of_a_service_that_is_not_there_names_setting(
+    name: str, options: dict[str, Any], words: list[str]
+) -> None:
+    storage = import_string(backend(name))(**options)
+    with pytest.raises(OSError, match=words[0].strip("'")):
+        storage.size("a.txt")

@@ -17,8 +17,7 @@ from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
-from storages.configured import Configured, options_of
-from storages.options import Option
+from storages.configured import Configured, places_of
 
 from .common import explained, shown_time
 
@@ -39,8 +38,6 @@ ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (URLError, "This machine does not reach the host of the URL; see whether browsers shall."),
     (ConnectionError, "See whether host and port in the settings are right and the service runs."),
 )
-#: Options that say where a service or a directory is, in the order in which they are named.
-PLACES = ("host", "params", "server", "trackers", "account_url", "account_name", "endpoint_url")
 #: Errors that a wrong one of them leads to.
 MISPLACED = (ConnectionError, TimeoutError, NotADirectoryError, FileNotFoundError)
 #: What to change, by the status with which a URL answered.
@@ -218,7 +215,8 @@ def timed(name: str, action: Callable[[], str], storage: Storage | None = None) 
 
 def advise(step: str, exc: Exception, storage: Storage | None) -> str:
     """Say what to change, "" where nothing is known."""
-    if isinstance(exc, MISPLACED) and (places := places_of(storage)):
+    if isinstance(exc, MISPLACED) and isinstance(storage, Configured):
+        places = places_of(type(storage))
         if any(f"'{each.name}'" in explained(exc) for each in places):
             return ""
         return f"See whether this is right: {' and '.join(map(str, places))}."
@@ -235,12 +233,3 @@ def advise(step: str, exc: Exception, storage: Storage | None) -> str:
 def signs(storage: Storage | None) -> bool:
     """Return True unless a storage is told not to sign its URLs."""
     return getattr(storage, "querystring_auth", True) is not False
-
-
-def places_of(storage: Storage | None) -> list[Option]:
-    """Return the options of a storage that say where it keeps its files."""
-    if not isinstance(storage, Configured):
-        return []
-    declared = options_of(type(storage))
-    places = [declared[name] for name in PLACES if name in declared]
-    return places or [declared["location"]]

@@ -14,10 +14,12 @@ from typing import Any
 
 import boto3
 import pytest
+from django.apps import apps
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
+from django.db import models
 from django.test import override_settings
 from django.utils import timezone
 
@@ -313,6 +315,29 @@ def test_check_without_aliases_takes_all() -> None:
         r"  list      failed   +[0-9.]+ ms  PermissionError: Permission denied", lines[failure]
     )
     assert lines[failure + 1].strip().startswith("Give the account")
+
+
+@pytest.fixture
+def field() -> Iterator[str]:
+    """A file field with a storage of its own."""
+
+    class Sheet(models.Model):  # noqa: DJ008
+        file = models.FileField(storage=MemoryStorage(bucket="sheets"))
+
+        class Meta:
+            app_label = "tests"
+
+    yield "tests.Sheet.file"
+    del apps.all_models["tests"]["sheet"]
+    apps.clear_cache()
+
+
+@pytest.mark.parametrize("named", [(), ("tests.Sheet.file",)])
+def test_check_tries_the_storages_of_file_fields(field: str, named: tuple[str, ...]) -> None:
+    out, error = run("storages_check", *named, entries={"default": {"BACKEND": SITE}})
+    assert not error
+    assert f"{field} (tests.memory.MemoryStorage)" in out.splitlines()
+    assert ("default (tests.test_commands.Site)" in out) is not bool(named)
 
 
 def test_check_that_fails_exits_with_1() -> None:

@@ -1,15 +1,17 @@
-"""``manage.py storages_check``: try each storage of ``STORAGES`` with a file."""
+"""``manage.py storages_check``: try each storage of the project with a file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.staticfiles.storage import StaticFilesStorage
+from django.core.files.storage import Storage
 from django.core.management.base import CommandError, CommandParser
 
 from storages.aliases import entries
+from storages.checks import field_storages
 from storages.management.common import StorageCommand
 from storages.management.probe import Skipped, Step, run, timed
 
@@ -26,13 +28,21 @@ class Command(StorageCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take aliases and the form of the report."""
-        parser.add_argument("alias", nargs="*", help="An alias of STORAGES; all by default.")
+        parser.add_argument(
+            "alias",
+            nargs="*",
+            help="An alias of STORAGES, or a file field: app.Model.field; all by default.",
+        )
         parser.add_argument("--json", action="store_true", help="Report in JSON.")
 
     def handle(self, *_args: Any, alias: list[str], **options: Any) -> None:
         """Check the storages one by one."""
-        aliases = [self.known(each) for each in alias or entries()]
-        report = [self._check(each, show=not options["json"]) for each in aliases]
+        fields = {str(each.where): cast("Storage", each.storage) for each in field_storages(None)}
+        names = [each if each in fields else self.known(each) for each in alias]
+        report = [
+            self._check(each, fields.get(each), show=not options["json"])
+            for each in names or (*entries(), *fields)
+        ]
         if options["json"]:
             self._print_json(report)
         if bad := [each["alias"] for each in report if not each["ok"]]:
@@ -41,12 +51,17 @@ class Command(StorageCommand):
             count = f"All {len(report)} storages work." if report[1:] else "The storage works."
             self.stdout.write(self.style.SUCCESS(count))
 
-    def _check(self, alias: str, *, show: bool) -> dict[str, Any]:
-        backend = entries()[alias].get("BACKEND")
+    def _check(self, alias: str, given: Storage | None, *, show: bool) -> dict[str, Any]:
+        cls = type(given)
+        backend = (
+            entries()[alias].get("BACKEND")
+            if given is None
+            else f"{cls.__module__}.{cls.__qualname__}"
+        )
         if show:
             self.stdout.write(f"{alias} ({backend})")
         steps = []
-        for step in self._steps(alias):
+        for step in self._steps(alias, given):
             self.progress()
             steps.append(step)
             if show:
@@ -54,9 +69,9 @@ class Command(StorageCommand):
         ok = all(step.status != "failed" for step in steps)
         return {"alias": alias, "backend": backend, "ok": ok, "steps": steps}
 
-    def _steps(self, alias: str) -> Iterator[Step]:
+    def _steps(self, alias: str, given: Storage | None) -> Iterator[Step]:
         def configure() -> str:
-            storage = self.storage(alias)
+            storage = given or self.storage(alias)
             if isinstance(storage, StaticFilesStorage) and not storage.base_location:
                 raise Skipped("there is no STATIC_ROOT, so nothing is collected")
             return ""
@@ -65,7 +80,8 @@ class Command(StorageCommand):
         made = timed("configure", configure)
         yield made
         if made.status == "ok":
-            yield from run(self.storage(alias), lambda step: self.progress(f"{alias}: {step}"))
+            storage = given or self.storage(alias)
+            yield from run(storage, lambda step: self.progress(f"{alias}: {step}"))
 
     def _print(self, step: Step) -> None:
         style = getattr(self.style, STYLES[step.status])

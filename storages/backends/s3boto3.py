@@ -82,7 +82,7 @@ class S3Boto3Storage(S3Copies, CalledByCompanions, S3Urls):
             if not self._is_prefix(key):
                 raise
             return DIRECTORY
-        return described(answer, answer["ContentLength"])
+        return described(answer)
 
     def _ask_again(self, key: str) -> None:
         """Raise S3's reason for refusing a HEAD, whose answer has no room for one."""
@@ -98,8 +98,7 @@ class S3Boto3Storage(S3Copies, CalledByCompanions, S3Urls):
                 raise
             # An empty object has no first byte.
             answer = self._call("get_object", Key=key, **read)
-        total = answer.get("ContentRange", "").rpartition("/")[2] or answer["ContentLength"]
-        return described(answer, int(total)), body_from(answer, 0)
+        return described(answer), body_from(answer, 0)
 
     def _read(self, key: str, start: int, entry: Entry) -> Stream:
         return self._read_range(key, start, "", entry)

@@ -60,6 +60,12 @@ class _Rule:
         same_method = self.method in {None, request.method}
         return self.times != 0 and same_method and bool(self.path.search(request.target))
 
+    def sent_headers(self) -> dict[str, str]:
+        """Return the headers of the reply."""
+        is_framed = "Transfer-Encoding" in self.headers
+        length = {} if is_framed else {"Content-Length": str(len(self.body))}
+        return {**length, **self.headers}
+
 
 class HTTPProxy:
     """Stand in front of an HTTP server at `host` and `port`; use it in a `with` block.
@@ -107,7 +113,8 @@ class HTTPProxy:
         """Answer the next `times` requests (None: all) of that method whose path and query match.
 
         With `forward` the server gets the request all the same, and its own reply is dropped.
-        A `Content-Length` in `headers` which is not the body's makes a reply that is cut short.
+        A `Content-Length` in `headers` which is not the body's makes a reply that is cut short;
+        with a `Transfer-Encoding` there is none, and the body has its framing.
         """
         rule = _Rule(method, re.compile(path), times, status, body, headers or {}, forward)
         self._rules.append(rule)
@@ -256,15 +263,14 @@ class _Handler(BaseHTTPRequestHandler):
         request.status = rule.status
         request.bytes_out = 0 if self.command == "HEAD" else len(rule.body)
         self.send_response_only(rule.status)
-        headers = {"Content-Length": str(len(rule.body)), **rule.headers}
-        for name, value in headers.items():
+        for name, value in rule.sent_headers().items():
             self.send_header(name, value)
         if self._expected and not rule.forward:
             # The body was not asked for, and may come all the same.
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(rule.body[: request.bytes_out])
-        if int(headers["Content-Length"]) != len(rule.body):
+        if int(rule.headers.get("Content-Length", len(rule.body))) != len(rule.body):
             self.close_connection = True
 
     @property

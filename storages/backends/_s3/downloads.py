@@ -63,7 +63,7 @@ def body_from(answer: dict[str, Any], start: int) -> Download:
     Raises IncompleteReadError if the answer holds anything else. What stands before S3 may leave
     out the range: then all of the file comes, and what was not asked for is read and dropped.
     """
-    stream = Download(answer["Body"], answer["ContentLength"])
+    stream = Download(answer["Body"], answer.get("ContentLength", -1))
     begins, _, _ = answer.get("ContentRange", "").removeprefix("bytes ").partition("-")
     if begins == str(start):
         return stream
@@ -74,9 +74,10 @@ def body_from(answer: dict[str, Any], start: int) -> Download:
     return stream
 
 
-def described(answer: dict[str, Any], size: int) -> Entry:
-    """Return what an answer says of a file of ``size`` bytes."""
-    if "LastModified" not in answer:
+def described(answer: dict[str, Any]) -> Entry:
+    """Return what an answer says of a file; raises OSError if it is none of S3's."""
+    size = str(answer.get("ContentRange", answer.get("ContentLength"))).rpartition("/")[2]
+    if "LastModified" not in answer or not size.isdigit():
         raise OSError(errno.EPROTO, NO_SERVICE)
     encodings = {each.strip() for each in answer.get("ContentEncoding", "").split(",")}
     headers = {name: str(answer[each]) for each, name in _HEADERS.items() if answer.get(each)}
@@ -86,7 +87,7 @@ def described(answer: dict[str, Any], size: int) -> Entry:
     if is_gzip:
         headers["content-encoding"] = "gzip"
     return Entry(
-        size,
+        int(size),
         modified=answer["LastModified"],
         content_type=answer.get("ContentType"),
         etag=answer.get("ETag"),

@@ -42,9 +42,18 @@ class Watch:
             self._seen = cache
         return self._is_alone and self._methods.isdisjoint(self._own)
 
+    def named(self, event: str, name: str) -> list[Any]:
+        """Return the handlers of an event that bear a name."""
+        found = self._handlers(event) or ()
+        return [each for each in found if getattr(each, "__name__", "") == name]
+
     def _has_others(self, event: str) -> bool:
+        found = self._handlers(event)
+        return found is None or not all(map(is_own, found))
+
+    def _handlers(self, event: str) -> Iterable[Any] | None:
         search = getattr(getattr(self._emitter, "_handlers", None), "prefix_search", None)
-        return search is None or not all(map(is_own, search(event)))
+        return search and search(event)
 
 
 def is_own(handler: Any) -> bool:

@@ -8,6 +8,9 @@ from xml.etree import ElementTree as ET
 
 from botocore.compat import unquote_str
 
+#: What a page says of a file, as far as we read it.
+_TOLD = ("Key", "Size", "LastModified", "ETag", "StorageClass")
+
 
 def page_of(content: bytes) -> dict[str, Any] | None:
     """Return a page of a listing as boto3 has it, as far as we read it; None for anything else."""
@@ -22,7 +25,7 @@ def page_of(content: bytes) -> dict[str, Any] | None:
 
 def _page(root: ET.Element) -> dict[str, Any]:
     start = root.tag[: -len("ListBucketResult")]
-    names = {f"{start}{name}": name for name in ("Key", "Size", "LastModified", "ETag")}
+    names = {f"{start}{name}": name for name in _TOLD}
     is_encoded = root.findtext(f"{start}EncodingType") == "url"
     page: dict[str, Any] = {"Contents": [], "CommonPrefixes": []}
     for each in root:

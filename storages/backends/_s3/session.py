@@ -9,8 +9,11 @@ trying again, redirects and errors are the client's.
 from __future__ import annotations
 
 import io
+import logging
+import os
 import time
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -22,7 +25,7 @@ from urllib.parse import quote, urlsplit
 from botocore import client as sdk
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.endpoint import Endpoint
-from botocore.exceptions import HTTPClientError
+from botocore.exceptions import BotoCoreError
 from botocore.httpchecksum import handle_checksum_body
 from botocore.response import StreamingBody
 from urllib3.response import HTTPResponse
@@ -91,14 +94,17 @@ _SAID = {
     "x-amz-website-redirect-location": "WebsiteRedirectLocation",
 }
 _METADATA = "x-amz-meta-"
-#: Headers of a request that are the client's own.
-KEPT = {"content-length", "expect", "user-agent", "x-amz-checksum-mode"}
+#: Headers of a request that are the client's own; the last asks for the checksum of a file.
+KEPT = {"content-length", "expect", "user-agent", _ASKS := "x-amz-checksum-mode"}
+#: Where botocore tells of each request, and what Lambda calls the trace that it goes on with.
+_LOG = logging.getLogger("botocore.endpoint")
+_TRACE = "_X_AMZN_TRACE_ID"
 #: Headers that count a client's tries.
 _OF_THE_SDK = {"amz-sdk-invocation-id", "amz-sdk-request"}
 KNOWN = {"Body", "Bucket", "Key", "Metadata", *_HEADERS, *_QUERY}
 #: Statuses that may say that the bucket is in another region, which the client then knows.
 _ELSEWHERE = (301, 307, 400)
-Outcome = AWSResponse | HTTPClientError | Callable[[AWSPreparedRequest], AWSResponse]
+Outcome = AWSResponse | BotoCoreError | Callable[[AWSPreparedRequest], AWSResponse]
 #: How the first try of a client ends that a request is handed over to.
 _outcomes: ContextVar[list[Outcome] | None] = ContextVar("outcomes", default=None)
 
@@ -125,8 +131,8 @@ class Shape:
             if name in _QUERY
         ]
         key, body = arguments.get("Key", ""), arguments.get("Body", b"")
-        if not isinstance(body, bytes):
-            raise ValueError("Body")  # noqa: TRY004 - the client may take it
+        if not isinstance(body, bytes) or arguments.get("Key") == "":
+            raise ValueError("Body or Key")  # the client may take it, or refuse it
         path = (f"{self.path}/{quote(key, safe='/')}" if key else self.path) or "/"
         text = "&".join(sorted(query))
         headers = {**self.headers, **_said_in_headers(arguments)}
@@ -164,11 +170,15 @@ class Session:
             # Not for all: what the client asks besides, such as a session of S3 Express, is sent.
             client.meta.events.register_first(f"before-send.s3.{each}", _first_try)
         events = [f"{each}.s3.{name}" for each in _EVENTS for name in operations]
-        self._watch = Watch(client, ("before-endpoint-resolution.s3", *events), OPERATIONS)
+        methods = ("_make_api_call", *OPERATIONS)
+        self._watch = Watch(client, ("before-endpoint-resolution.s3", *events), methods)
+        # In the standard mode each success gives back some of the right to try again.
+        self._succeeded = self._watch.named("after-call.s3", "release_retry_quota")
         self._version = 0
         self._shapes: dict[Hashable, Shape | None] = {}
         # botocore has no public name for it, so it may be elsewhere some day.
         is_known = hasattr(getattr(client, "_endpoint", None), "http_session")
+        self._is_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
         # The adaptive mode lets every request wait its turn.
         is_adaptive = (client.meta.config.retries or {}).get("mode") == "adaptive"
         is_traced = not all(is_plain(vars(type(client)).get(each)) for each in OPERATIONS)
@@ -187,14 +197,16 @@ class Session:
         outcome: Any
         try:
             outcome = self._client._endpoint.http_session.send(request)  # noqa: SLF001
-            if HTTPStatus.OK <= outcome.status_code < HTTPStatus.MULTIPLE_CHOICES:
-                answer = self._understood(operation, outcome)
-                if answer is not None:
-                    return answer
+        except BotoCoreError as exc:
+            outcome = exc
+        else:
+            answer = self._understood(operation, outcome, is_checked=_ASKS in shape.headers)
+            if answer is not None:
+                for release in self._succeeded:
+                    release(context={}, http_response=outcome)
+                return answer
             if outcome.status_code in _ELSEWHERE:
                 self._shapes.clear()
-        except HTTPClientError as exc:
-            outcome = exc
         return self._by_client(operation, arguments, outcome)
 
     def _by_client(self, operation: str, arguments: Mapping[str, Any], outcome: Outcome) -> Any:
@@ -222,6 +234,8 @@ class Session:
 
     def _shape(self, operation: str, arguments: Mapping[str, Any]) -> Shape | None:
         if not (self._is_simple and _is_unwrapped() and self._watch.is_alone):
+            return None
+        if (self._is_lambda and _TRACE in os.environ) or _LOG.isEnabledFor(logging.DEBUG):
             return None
         if self._version != self._watch.version or len(self._shapes) > MOST:
             self._version = self._watch.version
@@ -251,7 +265,7 @@ class Session:
             scope="/".join(scope.rsplit("/", 4)[2:]),
             headers={n: v for n, v in headers.items() if n.lower() in KEPT},
         )
-        if not shape.scope or keys is None:
+        if not shape.scope or keys is None or "X-Amz-Date" not in headers:
             return None
         at = moment_of(headers["X-Amz-Date"])
         try:
@@ -262,29 +276,33 @@ class Session:
 
     # -- answers ----------------------------------------------------------------------------------
 
-    def _understood(self, operation: str, answer: AWSResponse) -> dict[str, Any] | None:
+    def _understood(
+        self, operation: str, answer: AWSResponse, *, is_checked: bool
+    ) -> dict[str, Any] | None:
+        """Return what an answer says; None if only the client can tell."""
+        if not HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
+            return None
         said = {name.lower(): value for name, value in answer.headers.items()}
         about = {"HTTPStatusCode": answer.status_code, "HTTPHeaders": said, "RetryAttempts": 0}
+        found: dict[str, Any] | None = None
         if operation == "list_objects_v2":
-            page = page_of(answer.content)
-            return page and {**page, "ResponseMetadata": about}
-        found: dict[str, Any] = {_SAID[n]: v for n, v in said.items() if n in _SAID}
-        found["ResponseMetadata"] = about
-        if operation in {"delete_object", "put_object"}:
-            return found
-        found["ContentLength"] = int(said.get("content-length", 0))
-        if "last-modified" in said:
-            found["LastModified"] = parsedate_to_datetime(said["last-modified"])
-        found["Metadata"] = {n[len(_METADATA) :]: said[n] for n in said if n.startswith(_METADATA)}
+            found = page_of(answer.content)
+        elif operation in {"head_object", "get_object"}:
+            with suppress(ValueError):
+                found = _described(said)
+        elif not answer.content:  # it may be an error
+            found = _told(said)
+        if found is None:
+            return None
         if operation == "get_object":
-            found["Body"] = self._body(answer, said)
-        return found
+            found["Body"] = self._body(answer, said, is_checked=is_checked)
+        return {**found, "ResponseMetadata": about}
 
-    def _body(self, answer: Any, said: dict[str, str]) -> Any:
+    def _body(self, answer: Any, said: dict[str, str], *, is_checked: bool) -> Any:
         length: Any = said.get("content-length")
         body = StreamingBody(answer.raw, length)
         response: dict[str, Any] = {"headers": said, "body": body, "context": {}}
-        if any(name.startswith("x-amz-checksum-") for name in said):
+        if is_checked and any(name.startswith("x-amz-checksum-") for name in said):
             model = self._client.meta.service_model.operation_model("GetObject")
             algorithms = [each.lower() for each in model.http_checksum["responseAlgorithms"]]
             checksum = {"checksum": {"response_algorithms": algorithms}}
@@ -292,10 +310,24 @@ class Session:
         return response["body"]
 
 
+def _told(said: Mapping[str, str]) -> dict[str, Any]:
+    return {_SAID[name]: value for name, value in said.items() if name in _SAID}
+
+
+def _described(said: Mapping[str, str]) -> dict[str, Any]:
+    found = _told(said)
+    if "content-length" in said:
+        found["ContentLength"] = int(said["content-length"])
+    if "last-modified" in said:
+        found["LastModified"] = parsedate_to_datetime(said["last-modified"])
+    found["Metadata"] = {n[len(_METADATA) :]: said[n] for n in said if n.startswith(_METADATA)}
+    return found
+
+
 def _is_unwrapped() -> bool:
     """Return True unless someone has put a mock or a tracer in place of botocore's core."""
-    core = (sdk.BaseClient, "_make_api_call"), (Endpoint, "make_request")
-    return all(is_plain(vars(owner).get(name)) for owner, name in core)
+    core = vars(sdk.BaseClient).get("_make_api_call"), vars(Endpoint).get("make_request")
+    return all(map(is_plain, core))
 
 
 def _first_try(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
@@ -304,7 +336,7 @@ def _first_try(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
     if not outcomes:
         return None
     outcome = outcomes.pop()
-    if isinstance(outcome, HTTPClientError):
+    if isinstance(outcome, BotoCoreError):
         raise outcome
     return outcome(request) if callable(outcome) else outcome
 

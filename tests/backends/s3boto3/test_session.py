@@ -140,8 +140,8 @@ def test_hook_that_is_registered_later_sees_every_request(weed: Site, event: str
 def test_mocks_of_the_client_are_called(weed: Site) -> None:
     storage = weed.storage(client_config=unshared())
     use(storage)
-    with mock.patch.object(storage.client, "head_object", return_value=None) as asked:
-        with pytest.raises(TypeError):
+    with mock.patch.object(storage.client, "head_object", return_value={}) as asked:
+        with pytest.raises(OSError, match="S3"):
             storage.size(ODD)
         asked.assert_called_once()
     with mock.patch.object(BaseClient, "_make_api_call", return_value={}) as asked:

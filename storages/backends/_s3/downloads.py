@@ -15,7 +15,7 @@ from storages.driver import Entry
 
 from .errors import NO_SERVICE
 from .listings import EXPRESS
-from .uploads import TAG_COUNT, TOKEN
+from .uploads import TAG_COUNT, TOKEN, metadata_of
 
 #: Headers that describe a file, by boto3's name in an answer.
 _HEADERS = {
@@ -93,7 +93,7 @@ def described(answer: dict[str, Any]) -> Entry:
         etag=answer.get("ETag"),
         encoding="gzip" if is_gzip else None,
         headers=headers,
-        metadata={n: each for n, each in answer.get("Metadata", {}).items() if n != TOKEN},
+        metadata={n: each for n, each in metadata_of(answer).items() if n != TOKEN},
         digest=None if _is_opaque(answer) else of_etag(answer.get("ETag")),
     )
 

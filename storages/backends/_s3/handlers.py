@@ -65,4 +65,6 @@ def is_own(handler: Any) -> bool:
 
 def is_plain(function: Any) -> bool:
     """Return True if a function is botocore's itself: wrappers bear the names of the wrapped."""
-    return type(function) is FunctionType and is_own(function)
+    if type(function) is not FunctionType:
+        return False
+    return bool(_OWN.fullmatch(function.__globals__.get("__name__", "")))

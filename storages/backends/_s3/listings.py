@@ -14,7 +14,7 @@ from storages.digests import of_etag
 from storages.driver import Entry, Listed
 
 from .connector import S3Connector
-from .errors import is_denied
+from .errors import NO_SERVICE, is_denied
 
 #: Names that begin as the one that is looked for, and sort before what lies in a directory of it.
 SIBLINGS = 20
@@ -74,6 +74,8 @@ class S3Listings(S3Connector):
             yield page
             if not page.get("IsTruncated"):
                 return
+            if "NextContinuationToken" not in page:
+                raise OSError(errno.EPROTO, NO_SERVICE)
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _is_there(self, key: str) -> bool:

@@ -103,7 +103,7 @@ _TRACE = "_X_AMZN_TRACE_ID"
 _OF_THE_SDK = {"amz-sdk-invocation-id", "amz-sdk-request"}
 KNOWN = {"Body", "Bucket", "Key", "Metadata", *_HEADERS, *_QUERY}
 #: Statuses that may say that the bucket is in another region, which the client then knows.
-_ELSEWHERE = (301, 307, 400)
+_ELSEWHERE = (301, 302, 307, 400)
 Outcome = AWSResponse | BotoCoreError | Callable[[AWSPreparedRequest], AWSResponse]
 #: How the first try of a client ends that a request is handed over to.
 _outcomes: ContextVar[list[Outcome] | None] = ContextVar("outcomes", default=None)

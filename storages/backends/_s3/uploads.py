@@ -227,7 +227,12 @@ class S3Uploads(S3Listings):
         if not repeated or token is None or code_of(exc) not in refusals:
             return False
         stored = self._call("head_object", Key=key, **self._read_parameters)
-        return bool(stored.get("Metadata", {}).get(TOKEN) == token)
+        return bool(metadata_of(stored).get(TOKEN) == token)
+
+
+def metadata_of(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Return a file's metadata by names in lower case, as S3 keeps them; others write capitals."""
+    return {name.lower(): each for name, each in answer.get("Metadata", {}).items()}
 
 
 def _by_boto3(headers: Mapping[str, Any]) -> Parameters:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any
 from unittest import mock
 
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import EndpointConnectionError
 from botocore.httpsession import URLLib3Session
 from django.core.files.base import ContentFile
@@ -88,6 +90,39 @@ def test_mock_of_one_client_s_core_is_called(weed: Site) -> None:
     with mock.patch.object(storage.client, "_make_api_call", return_value={}) as asked:
         storage.delete("a.txt")
     asked.assert_called_once()
+
+
+def test_names_of_metadata_are_in_lower_case_whoever_sends_the_request(weed: Site) -> None:
+    storage = storage_of(weed)
+    weed.front.answer(200, b"", {**ABOUT, "X-Amz-Meta-Own-Name": "x"}, method="HEAD", times=None)
+    told = [storage.stat("a.txt").metadata]
+    storage.client.meta.events.register("provide-client-params.s3", lambda **_: None)
+    assert [*told, storage.stat("a.txt").metadata] == [{"own-name": "x"}] * 2
+
+
+def test_page_that_does_not_tell_where_the_next_begins_is_an_error(weed: Site) -> None:
+    # So answer services that know the first version of the request alone.
+    storage = storage_of(weed)
+    page = b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"
+    weed.front.answer(200, page, XML)
+    with pytest.raises(OSError, match="S3"):
+        storage.listdir("")
+
+
+def test_function_that_bears_botocore_s_names_is_called(
+    weed: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = storage_of(weed)
+    call, seen = vars(BaseClient)["_make_api_call"], []
+
+    @functools.wraps(call)
+    def traced(*arguments: Any) -> Any:
+        seen.append(arguments[1])
+        return call(*arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", traced)
+    storage.size("a.txt")
+    assert seen == ["HeadObject"]
 
 
 def test_success_gives_back_what_failures_took_of_the_right_to_try_again(weed: Site) -> None:

@@ -113,7 +113,9 @@ class S3Uploads(S3Listings):
             # The file as it is described wins over what the options say of new ones.
             kept = {n: each for n, each in source.headers.items() if n in HEADERS}
             parameters |= _by_boto3(kept)
-            parameters["Metadata"] = {**parameters.get("Metadata", {}), **source.metadata}
+            # Names that differ by case alone are one to S3.
+            both = {**parameters.get("Metadata", {}), **source.metadata}
+            parameters["Metadata"] = metadata_of({"Metadata": both})
         return {name: each for name, each in parameters.items() if name in UPLOAD_PARAMETERS}
 
     def _tags(self, key: str, expected: Entry) -> Parameters:

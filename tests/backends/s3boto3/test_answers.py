@@ -189,3 +189,12 @@ def test_page_tells_of_storage_classes() -> None:
     )
     assert page is not None
     assert page["Contents"][0]["StorageClass"] == "EXPRESS_ONEZONE"
+
+
+def test_metadata_of_options_and_file_may_differ_by_case(weed: Site) -> None:
+    storage = weed.storage(headers={"x-amz-meta-Own-Name": "new"}, client_config=unshared())
+    storage.save("a.txt", ContentFile(b"content"))
+    for _ in range(2):
+        with storage.open("a.txt", "r+b") as file:
+            file.write(b"C")
+    assert weed.raw.get("a.txt") == b"Content"

@@ -278,6 +278,15 @@ def test_only_the_path_is_copied(end: Storage, local: LocalStorage) -> None:
     assert not end.exists("empty.txt")
 
 
+def test_path_that_is_a_file_deletes_nothing_below_its_name() -> None:
+    source, target = (MemoryStorage(bucket=uuid.uuid4().hex) for _ in range(2))
+    fill(source, {"a": b"file", "a/x": b"x"})
+    fill(target, {"a/x": b"x", "a/y": b"y"})
+    report = copy(source, target, "a", delete=True)
+    assert (names_of(report, COPIED), names_of(report, DELETED)) == ({"a"}, set())
+    assert_same(target, {"a": b"file", "a/x": b"x", "a/y": b"y"})
+
+
 def test_dry_run_changes_nothing(end: Storage, local: LocalStorage) -> None:
     fill(local, FILES)
     fill(end, {"extra.txt": b"x"})

@@ -31,6 +31,8 @@ class Plan:
             raise ValueError("Source and destination are one place: name two.")
         #: True if the source has any file, in this part or another.
         self.has_files = False
+        #: True if the path is one file; what the destination has below its name is not its affair.
+        self.is_one_file = False
         self.wanted: list[Found] = []
         self.stored: dict[str, Entry] = {}
         #: Names that a storage without upper and lower case takes for one, two or more each.
@@ -70,7 +72,7 @@ class Plan:
         """Yield the names that only the destination has."""
         wanted = {name for name, _ in self.wanted}
         for name in self.stored:
-            if name in wanted or self.refusal(name):
+            if self.is_one_file or name in wanted or self.refusal(name):
                 continue
             twin = self._wanted_by_fold.get(folded(name))
             # The copy of a file may lie under another spelling of its name.
@@ -94,6 +96,7 @@ class Plan:
         if found is None and path:
             raise FileNotFoundError(errno.ENOENT, "The source has nothing there", path)
         if found is not None and not found.is_directory:
+            self.is_one_file = True
             yield path, found
             return
         yield from self.origin.walk(path)

@@ -51,8 +51,10 @@ def address_printed_by(demo: subprocess.Popen[str]) -> str:
     printed = ""
     for line in demo.stdout or ():
         printed += line
-        if found := re.match(r"The album is at (\S+),", line):
+        if found := re.match(r"Open (\S+) and", line):
             return found[1]
+        if line.startswith("Ctrl-C"):
+            break  # It serves, and prints no more.
     pytest.fail(f"The demo did not come to serve:\n{printed}")
 
 

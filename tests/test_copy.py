@@ -820,7 +820,8 @@ def test_killed_copy_leaves_whole_files_and_is_resumed(moto: Moto, local: LocalS
     assert 10 <= len(stored) < len(files)
     assert_same(target, {name: files[name] for name in stored})
     report = copy(local, target, resume=True)
-    assert names_of(report, SKIPPED) == stored
+    # What was on its way when the process died may have arrived since.
+    assert names_of(report, SKIPPED) >= stored
     assert_same(target, files)
 
 

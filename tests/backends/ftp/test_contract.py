@@ -187,8 +187,6 @@ class TestFTPOnProftpd(FTPContract):
 
 class TestFTPOnPureFTPd(FTPContract):
     configuration = "ftp-pureftpd"
-    # It takes that long to check a password.
-    patience = 10
     refused_characters = dict.fromkeys(
         ("trailing space", "trailing space of a directory"),
         "Pure-FTPd makes an underscore of a space at the end of a new name",

@@ -98,7 +98,7 @@ def use_bare(client: Any, bucket: str, **upload: Any) -> None:
 
 def test_requests_are_boto3_s_to_the_byte(weed: Site) -> None:
     headers = {"Cache-Control": "max-age=60,  public", "x-amz-meta-Own-Name": "a  b"}
-    with time_machine.travel(NOW, tick=False):
+    with time_machine.travel(datetime.now(UTC), tick=False):
         use(weed.storage(headers=headers))
         ours = [compared(each) for each in weed.sent()]
         weed.front.clear()

@@ -23,6 +23,9 @@ _UNIX = re.compile(
     r"(?:(?P<month>[A-Za-z]{3})\s+(?P<day>\d\d?)\s+(?:(?P<clock>\d\d?:\d\d)|(?P<year>\d{4}))"
     r"|(?P<iso>\d{4}-\d\d-\d\d \d\d:\d\d)(?::\d\d)?(?! [+-]\d{4} )) (?P<name>.+)"
 )
+#: GNU's ls on a name that is gone or closed when it looks: one line on errors, one in the list.
+_UNSEEN = re.compile(r"[a-zA-Z-]\?{9}\s+(?:\?\s+){3,5}(?P<name>\S.*)")
+_COMPLAINT = re.compile(r"(?:\S*/)?ls: cannot access '(?:.*/)?(?P<name>[^/]+)': .*")
 _DOS = re.compile(
     r"(?:(?P<month>\d\d)[-/](?P<day>\d\d)[-/](?P<year>\d{4}|\d\d)"
     r"|(?P<iso>\d{4}-\d\d-\d\d))\s+(?P<hour>\d\d?):(?P<minute>\d\d)\s?(?P<half>[AP]M)?\s+"
@@ -87,16 +90,24 @@ def parse_list(lines: Iterable[str], now: datetime) -> Listing:
     Raises ftplib.error_proto for a line of another kind: what it hides is not known.
     """
     found: Listing = {}
+    unseen = set()
     for line in lines:
         if match := _UNIX.fullmatch(line):
             name, entry = _unix(match, now)
         elif match := _DOS.fullmatch(line):
             name, entry = match["name"], _dos(match)
+        elif match := _UNSEEN.fullmatch(line):
+            name, entry = match["name"], None
+        elif match := _COMPLAINT.fullmatch(line):
+            unseen.add(match["name"])
+            continue
         elif not line.strip() or line.startswith("total "):
             continue
         else:
             raise ftplib.error_proto("The listing has lines of an unknown kind")
         found[name] = entry
+    if not unseen <= found.keys():
+        raise ftplib.error_proto("The server could not list the directory")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ftplib
 from datetime import UTC, datetime
 from ftplib import error_proto
 
@@ -91,6 +92,15 @@ FACTS = {
 def test_line_of_a_listing_is_understood(line: str) -> None:
     name, entry = (UNIX | DOS)[line]
     assert parse_list([line], NOW) == {name: entry}
+
+
+def test_name_that_ls_could_not_look_at_is_asked_for() -> None:
+    # As GNU's ls prints it, with and without the owner, where a file went away meanwhile.
+    gone = "/bin/ls: cannot access 'b c': No such file or directory"
+    for line in ("-????????? ? ? ?            ? b c", "-????????? ? ? ? ?            ? b c"):
+        assert parse_list([gone, "total 0", line], NOW) == {"b c": None}
+    with pytest.raises(ftplib.error_proto, match="could not list"):
+        parse_list([gone], NOW)
 
 
 def test_lines_that_are_no_entries_are_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -285,6 +286,25 @@ def test_path_that_is_a_file_deletes_nothing_below_its_name() -> None:
     report = copy(source, target, "a", delete=True)
     assert (names_of(report, COPIED), names_of(report, DELETED)) == ({"a"}, set())
     assert_same(target, {"a": b"file", "a/x": b"x", "a/y": b"y"})
+
+
+class Full(InMemoryStorage):
+    """Has room for small files only."""
+
+    def _save(self, name: str, content: Any) -> str:
+        if content.size > 10:
+            raise OSError(errno.ENOSPC, "No space left", name)
+        saved: str = super()._save(name, content)
+        return saved
+
+
+def test_failed_copy_puts_back_the_old_file_of_a_foreign_storage(local: LocalStorage) -> None:
+    fill(local, {"a.txt": b"more than ten bytes"})
+    target = Full()
+    target.save("a.txt", ContentFile(b"old"))
+    (failed,) = copy(local, target).of(FAILED)
+    assert "No space left" in failed.detail
+    assert reads(target, "a.txt") == b"old"
 
 
 def test_dry_run_changes_nothing(end: Storage, local: LocalStorage) -> None:

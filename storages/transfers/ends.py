@@ -233,10 +233,23 @@ class ForeignEnd(End):
             yield Entry(size), file
 
     def store(self, name: str, file: IO[bytes], entry: Entry) -> None:
-        """Save a file in the place of any other of its name, which is removed first."""
-        if self.storage.exists(name):
+        """Save a file in the place of any other of its name, which is put back if that fails."""
+        if not self.storage.exists(name):
+            self._save(name, file, entry.content_type)
+            return
+        with self.storage.open(name, "rb") as opened, self.spooled(opened) as old:
+            opened.close()
             self.storage.delete(name)
-        saved = self.storage.save(name, as_content(file, name, entry.content_type))
+            try:
+                self._save(name, file, entry.content_type)
+            except BaseException:
+                if self.storage.exists(name):
+                    self.storage.delete(name)
+                self._save(name, old, None)
+                raise
+
+    def _save(self, name: str, file: IO[bytes], content_type: str | None) -> None:
+        saved = self.storage.save(name, as_content(file, name, content_type))
         if saved != name:
             self.storage.delete(saved)
             raise OSError(errno.EINVAL, f"The storage would call the file {saved!r}", name)

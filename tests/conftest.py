@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from typing import cast
+from typing import Any, cast
 
+import django
 import pytest
+from django.conf import settings
+from django.core.files.storage import storages
+from django.core.signals import setting_changed
 
 from storages.testing import Impossible, NotTried
 from tests.matrix import Cell, lines, number, written
@@ -22,6 +26,23 @@ REQUIRE_SERVERS = os.environ.get("STORAGES_REQUIRE_SERVERS") == "1"
 DECLARED = (Impossible.PREFIX, NotTried.PREFIX)
 ALLOWED_SKIPS = {"counts segments with Linux's TCP_INFO", NO_MOUNTS}
 CELLS = pytest.StashKey[dict[str, list[Cell]]]()
+
+
+def keep_options(*, setting: str, **_kwargs: Any) -> None:
+    """Give an override of STORAGES the OPTIONS of its first two aliases, which Django 4.2 drops."""
+    if setting != "STORAGES":
+        return
+    for alias, entry in storages.backends.items():
+        wanted: Any = settings.STORAGES.get(alias, {})
+        if wanted.get("BACKEND") == entry.get("BACKEND"):
+            storages.backends[alias] = wanted
+
+
+@pytest.fixture(autouse=True, scope="session")
+def overrides_keep_options() -> None:
+    """Mend Django 4.2's override_settings."""
+    if django.VERSION < (5,):
+        setting_changed.connect(keep_options)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -601,15 +601,16 @@ def test_second_file_of_a_name_is_told_as_django_tells_it(
 
 #: Collects as a project does, in a process of its own.
 PROGRAM = """
-import json, sys
-from django.conf import settings
+import json, os, sys, types
 directory, entry, *arguments = sys.argv[1:]
-settings.configure(
-    INSTALLED_APPS=["storages", "django.contrib.staticfiles"],
-    STATIC_URL="/static/",
-    STATICFILES_DIRS=[directory],
-    STORAGES={"staticfiles": json.loads(entry)},
-)
+# A module, since Django 4.2's settings.configure() drops the OPTIONS.
+made = sys.modules["site_settings"] = types.ModuleType("site_settings")
+made.SECRET_KEY = "not one"
+made.INSTALLED_APPS = ["storages", "django.contrib.staticfiles"]
+made.STATIC_URL = "/static/"
+made.STATICFILES_DIRS = [directory]
+made.STORAGES = {"staticfiles": json.loads(entry)}
+os.environ["DJANGO_SETTINGS_MODULE"] = "site_settings"
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "collectstatic", "--no-input", *arguments])
 """
@@ -659,9 +660,9 @@ def test_two_deployments_at_once_end_with_a_whole_set(
         each.write({f"{n}.css": b"a { color: #%06d }" % (n + version) for n in range(60)})
         each.write({"all.css": b"".join(b"@import '%d.css';" % n for n in range(60))})
         each.on(S3ManifestStaticStorage, **front.options)
-    for running in [process(each) for each in versions]:
-        _, error = running.communicate(timeout=120)
-        assert (running.returncode, error) == (0, "")
+    processes = [process(each) for each in versions]
+    ends = [(running.communicate(timeout=120)[1], running.returncode) for running in processes]
+    assert ends == [("", 0), ("", 0)]
     stored = front.stored()
     paths = json.loads(stored["staticfiles.json"] or b"")["paths"]
     assert paths["all.css"] in stored

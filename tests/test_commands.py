@@ -246,7 +246,7 @@ def test_check_skips_static_files_that_a_project_does_not_collect() -> None:
 def test_check_says_at_the_end_that_all_work() -> None:
     with override_settings(STORAGES={"one": memory(), "two": memory()}):
         out = io.StringIO()
-        call_command("storages_check", stdout=out)
+        call_command("storages_check", "one", "two", stdout=out)
     assert out.getvalue().splitlines()[-1] == "All 2 storages work."
 
 

@@ -156,6 +156,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
 
+@pytest.mark.filterwarnings("ignore:The .*_STORAGE setting is deprecated")
 @pytest.mark.parametrize("block", of("python"))
 def test_block_of_python_runs_alone_and_passes_the_checks(block: Block, environment: None) -> None:
     assert undefined(block.code) == set()

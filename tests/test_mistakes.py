@@ -155,7 +155,7 @@ def test_trial_of_a_storage_names_setting_and_cure(
     entries = {"default": {"BACKEND": backend(name), "OPTIONS": options}}
     failing = pytest.raises(CommandError, match=r"1 of 1 storages failed: default\.")
     with override_settings(STORAGES=entries), failing:
-        call_command("storages_check", stdout=out)
+        call_command("storages_check", "default", stdout=out)
     assert [word for word in words if word not in out.getvalue()] == [], out.getvalue()
 
 

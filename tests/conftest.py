@@ -6,6 +6,7 @@ With ``STORAGES_REQUIRE_SERVERS`` set to 1, a test skipped for want of a server 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any, cast
 
@@ -46,6 +47,9 @@ def overrides_keep_options() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[CELLS] = {}
     config.pluginmanager.register(Matrix(config.stash[CELLS]))
 

@@ -32,7 +32,7 @@ _TIERS = [each.value for each in StandardBlobTier]
 Parameters = Mapping[str, Any]
 
 SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in blocks
-BLOCK_SIZE = 8 * 1024 * 1024  # bytes
+BLOCK_SIZE = 16 * 1024 * 1024  # bytes
 MAX_BLOCKS = 50_000  # of one blob (REST reference, "Put Block List")
 WRITE_ATTEMPTS = 20  # while others write the same name in blocks
 

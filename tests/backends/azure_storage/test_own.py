@@ -493,7 +493,7 @@ def test_save_of_up_to_eight_mebibytes_is_one_request(site: Site, size: int) -> 
 
 
 def test_save_in_blocks_is_a_request_for_each_and_one(site: Site) -> None:
-    save(site.storage(file_overwrite=True), content=bytes(17 * MIB))
+    save(site.storage(file_overwrite=True), content=bytes(33 * MIB))
     assert methods(site) == ["PUT"] * 4
 
 

@@ -11,7 +11,7 @@ from storages.views import FileView, serve
 PAGE = """<!doctype html>
 <title>Film and picture</title>
 <link rel="icon" href="data:,">
-<video id="film" src="/media/film.webm" muted preload="auto"></video>
+<video id="film" src="/media/film.webm" muted preload="metadata"></video>
 <img id="picture" src="/media/k%C3%BCste%20%231.png">
 """
 

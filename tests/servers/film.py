@@ -13,12 +13,14 @@ import struct
 from PIL import Image
 
 WIDTH, HEIGHT = 640, 360
+PICTURES = 8  # that take turns, since each takes time to make
 
 
 def film(seconds: int) -> bytes:
     """Return a film of one frame a second."""
     dice = random.Random(1)
-    clusters = [_cluster(second, _frame(dice)) for second in range(seconds)]
+    frames = [_frame(dice) for _ in range(PICTURES)]
+    clusters = [_cluster(second, frames[second % PICTURES]) for second in range(seconds)]
     info = _info(seconds)
     tracks = _tracks()
     # The size of the cues does not depend on the positions in them.

@@ -126,16 +126,17 @@ class Destination:
         work: Callable[[Batch], int],
         batches: Sequence[Batch],
         size: int | None = None,
+        jobs: int | None = None,
     ) -> None:
         """Call ``work`` for batches of names in several threads; it returns the bytes it moved.
 
-        ``size`` is how many bytes there are. Raises NotDone once the others have ended, or if many
+        ``size`` is how many bytes there are, ``jobs`` how many threads where not all are of use. Raises NotDone once the others have ended, or if many
         failed, once those have that had begun.
         """
         names = sum(map(len, batches))
         meter = Meter(names, size)
         errors: dict[str, Exception] = {}
-        with closing(done(work, batches, self.jobs)) as results:
+        with closing(done(work, batches, jobs or self.jobs)) as results:
             for batch, result in results:
                 if isinstance(result, NotDone):
                     errors |= result.errors

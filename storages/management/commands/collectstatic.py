@@ -49,11 +49,16 @@ class Target:
     # -- comparing --------------------------------------------------------------------------------
 
     def compare(self, origins: Mapping[str, Origin]) -> None:
-        """Find out, in several threads, which files are stored as they are."""
+        """Find out which files are stored as they are."""
         self._origins.update(origins)
-        stored = [name for name in origins if self._destination.find(name)]
+        found = {name: self._destination.find(name) for name in origins}
+        stored = [name for name, entry in found.items() if entry]
         batches = self._destination.batches(stored, COMPARED)
-        self._destination.send("compared", self._compare, batches)
+        # Without a question to a service or another host, threads are slower than one.
+        is_asked = any(entry and not entry.digest for entry in found.values())
+        is_far = any(not isinstance(each.storage, FileSystemStorage) for each in origins.values())
+        jobs = None if is_asked or is_far else 1
+        self._destination.send("compared", self._compare, batches, jobs=jobs)
 
     def _compare(self, names: Batch) -> int:
         size = 0

@@ -61,7 +61,8 @@ class Entry:
     encoding: str | None = None
     is_directory: bool = False
     #: The other HTTP headers that the service sends with the file, by lower-case name:
-    #: ``cache-control``, ``content-disposition``, ``content-language``, ``expires``.
+    #: ``cache-control``, ``content-disposition``, ``content-language``, ``expires``, and
+    #: ``content-encoding`` where that is another than ``encoding`` can say.
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Names and values that the user stored with the file.
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -297,6 +298,8 @@ class Driver:
     def _walk(self, key: str) -> Iterator[Listed]:
         """Yield every file below a key, as names relative to it, no directories.
 
+        Names that cannot be said in this package may be among them, of directories too.
+
         The default lists directory by directory. A service that lists all keys below a prefix in
         one go overrides it.
         """
@@ -305,6 +308,9 @@ class Driver:
         deeper: list[str] = []
         listed = ((name, entry) for name, entry in self._list(key) if _is_base_name(name))
         for name, entry in sorted(dict(listed).items()):
+            if not is_nameable(name):
+                yield name, entry or Entry(0)
+                continue
             # Others may remove what was listed a moment ago.
             with suppress(FileNotFoundError):
                 found = entry or self._stat(posixpath.join(key, name))
@@ -329,7 +335,7 @@ class Driver:
 
 def _is_base_name(name: str) -> bool:
     """Return True unless a listed name leads elsewhere, such as ``..``: servers send anything."""
-    return "/" not in name and is_nameable(name)
+    return "/" not in name and name not in {"", ".", ".."}
 
 
 def forget_locals(exc: BaseException) -> None:

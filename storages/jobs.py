@@ -21,7 +21,11 @@ Result = TypeVar("Result")
 
 
 def done(
-    work: Callable[[Item], Result], items: Iterable[Item], jobs: int
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    jobs: int,
+    *,
+    stop: Callable[[], object] = lambda: None,
 ) -> Generator[tuple[Item, Result | Exception], None, None]:
     """Call ``work`` for each item in up to ``jobs`` threads; yield it with what came of it.
 
@@ -31,7 +35,8 @@ def done(
     variables as they are when its item is taken.
 
     Where the caller closes the iterator, taking an item fails or Ctrl-C is pressed, the items that
-    wait are dropped, and the calls that have begun end before control returns.
+    wait are dropped, and the calls that have begun end before control returns. ``stop`` is called
+    before any wait for them, and may tell them to end early.
     """
     if jobs <= 1:
         yield from (_checked(_tried(work, item)) for item in items)
@@ -44,6 +49,7 @@ def done(
             yield _checked(team.next_ended())
             team.take(islice(left, 1))
     finally:
+        stop()
         team.dismiss()
 
 

@@ -27,6 +27,7 @@ from storages.local import LocalStorage
 from storages.testing.sources import random_bytes
 from storages.testing.spellings import PUNCTUATION, SCRIPTS
 from storages.transfers import COPIED, DELETED, FAILED, SKIPPED, NothingToCopy, Report, copy
+from tests.backends.apache_libcloud.server import s3_entry
 from tests.backends.azure_storage.server import RawContainer
 from tests.backends.azure_storage.server import account as azure_account
 from tests.backends.azure_storage.server import answer as azure_answer
@@ -288,6 +289,15 @@ def test_path_that_is_a_file_deletes_nothing_below_its_name() -> None:
     assert_same(target, {"a": b"file", "a/x": b"x", "a/y": b"y"})
 
 
+def test_path_that_is_a_directory_deletes_no_file_of_its_name() -> None:
+    source, target = (MemoryStorage(bucket=uuid.uuid4().hex) for _ in range(2))
+    fill(source, {"a/x": b"x"})
+    fill(target, {"a": b"file", "a/x": b"x", "a/y": b"y"})
+    report = copy(source, target, "a", delete=True)
+    assert (names_of(report, SKIPPED), names_of(report, DELETED)) == ({"a/x"}, {"a/y"})
+    assert reads(target, "a") == b"file"
+
+
 class Full(InMemoryStorage):
     """Has room for small files only."""
 
@@ -429,17 +439,27 @@ def test_options_of_the_destination_add_to_what_is_copied(front: HTTPProxy, clie
     assert (found["ContentLanguage"], found["CacheControl"]) == ("cy", "max-age=1")
 
 
-def test_denied_copy_by_the_service_is_done_by_reading_and_writing(front: HTTPProxy) -> None:
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (501, "NotImplemented")])
+def test_refused_copy_by_the_service_is_done_by_reading_and_writing(
+    front: HTTPProxy, status: int, code: str
+) -> None:
     origin, target = s3_on(front), s3_on(front)
     fill(origin, {"a.txt": b"content"})
     copied_to = f"/{target.bucket_name}/a.txt"
-    front.answer(403, DENIED, method="PUT", path=copied_to, times=1)
+    said = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    front.answer(status, said, method="PUT", path=copied_to, times=1)
     (outcome,) = copy(origin, target).outcomes
     assert (outcome.action, outcome.detail) == (COPIED, "")
     assert reads(target, "a.txt") == b"content"
 
 
-DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+def test_copy_by_the_service_keeps_to_the_largest_size(moto: Moto) -> None:
+    origin = s3_on(moto)
+    target = s3_on(moto, max_size=5)
+    fill(origin, {"a.txt": b"content"})
+    for dry_run in (True, False):
+        (failed,) = copy(origin, target, dry_run=dry_run).of(FAILED)
+        assert failed.detail == "The content is larger than max_size (5 bytes)"
 
 
 # -- what describes a file, between services ------------------------------------------------------
@@ -498,6 +518,41 @@ def test_storage_that_compresses_is_not_copied_to_again(moto: Moto, local: Local
     assert names_of(copy(local, target), SKIPPED) == {"a.css"}
     assert names_of(copy(local, target, verify=True), SKIPPED) == {"a.css"}
     assert reads(target, "a.css") == b"body {}" * 1000
+
+
+def test_encoding_of_any_kind_is_kept_where_that_can_be_said(
+    moto: Moto, client: Any, azurite: Azurite
+) -> None:
+    from storages.backends.azure_storage import AzureStorage  # noqa: PLC0415
+
+    origin, back = s3_on(moto), s3_on(moto)
+    client.create_bucket(Bucket=origin.bucket_name)
+    large = {"Key": "large.css", "Body": random_bytes(MIB)}
+    for each in ({"Key": "a.css", "Body": b"no Brotli at all"}, large):
+        client.put_object(Bucket=origin.bucket_name, ContentEncoding="br", **each)
+    with RawContainer(azurite) as container:
+        azure = AzureStorage(azure_container=container.name, **azure_account(azurite))
+        for one, other in ((origin, azure), (azure, back)):
+            copy(one, other, verify=True)
+    for name in ("a.css", "large.css"):
+        found = client.head_object(Bucket=back.bucket_name, Key=name)
+        assert found["ContentEncoding"] == "br"
+    assert reads(back, "a.css") == b"no Brotli at all"
+
+
+def test_names_of_metadata_are_made_ones_that_azure_takes(
+    moto: Moto, client: Any, azurite: Azurite
+) -> None:
+    from storages.backends.azure_storage import AzureStorage  # noqa: PLC0415
+
+    origin = s3_on(moto)
+    client.create_bucket(Bucket=origin.bucket_name)
+    metadata = {"original-name": "a", "2x.scale": "b"}
+    client.put_object(Bucket=origin.bucket_name, Key="a.txt", Body=b"x", Metadata=metadata)
+    with RawContainer(azurite) as container:
+        azure = AzureStorage(azure_container=container.name, **azure_account(azurite))
+        assert names_of(copy(origin, azure), COPIED) == {"a.txt"}
+        assert azure.stat("a.txt").metadata == {"original_name": "a", "_2x_scale": "b"}
 
 
 # -- which files are equal ------------------------------------------------------------------------
@@ -610,6 +665,70 @@ def test_copy_under_another_case_of_its_name_is_not_deleted(local: LocalStorage)
     assert names_of(copy(local, told_apart, delete=True), DELETED) == {"dir/A.TXT"}
 
 
+@pytest.mark.parametrize("delete", [False, True])
+def test_directories_that_differ_in_case_are_told_apart(local: LocalStorage, delete: bool) -> None:
+    files = {"Dir/sub/a.txt": b"upper", "dir/sub/a.txt": b"lower"}
+    fill(local, files)
+    target = MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(target, {"dir/SUB/a.txt": b"old"})
+    for action in (COPIED, SKIPPED):
+        assert names_of(copy(local, target, delete=delete), action) == set(files)
+    assert target.exists("dir/SUB/a.txt") is not delete
+    assert_same(target, files)
+
+
+def test_dry_run_deletes_what_the_copy_would(local: LocalStorage) -> None:
+    fill(local, {"a.txt": b"content"})
+    target = MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(target, {"A.txt": b"content"})
+    for dry_run in (True, False):
+        assert names_of(copy(local, target, delete=True, dry_run=dry_run), DELETED) == {"A.txt"}
+
+
+def test_directory_that_the_destination_takes_for_another_is_reported(local: LocalStorage) -> None:
+    fill(local, {"Dir/a.txt": b"upper", "dir/a.txt": b"lower"})
+    target = Caseless(bucket=uuid.uuid4().hex)
+    for _ in range(2):
+        (failed,) = copy(local, target, delete=True).of(FAILED)
+        assert failed.detail == "The destination takes its name for 'Dir/a.txt'"
+        assert reads(target, "Dir/a.txt") == b"upper"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_key_that_no_storage_takes_is_reported_and_keeps_no_other(
+    moto: Moto, client: Any, dry_run: bool
+) -> None:
+    origin, target = s3_on(moto), MemoryStorage(bucket=uuid.uuid4().hex)
+    client.create_bucket(Bucket=origin.bucket_name)
+    odd = ("a//b.txt", "/absolute.txt", "dir/../up.txt", "back\\slash.txt")
+    for key in (*odd, "good.txt", "directory/"):
+        client.put_object(Bucket=origin.bucket_name, Key=key, Body=b"content")
+    fill(target, {"old.txt": b"x"})
+    report = copy(origin, target, delete=True, dry_run=dry_run)
+    reasons = {each.name: each.detail for each in report.of(FAILED)}
+    assert reasons.keys() == set(odd)
+    assert reasons["a//b.txt"] == "Storages take its name for 'a/b.txt': give the file another"
+    assert "climbs with '..'" in reasons["dir/../up.txt"]
+    assert (names_of(report, COPIED), report.of(DELETED)) == ({"good.txt"}, [])
+    parts = [copy(origin, target, part=(number, 3)).of(FAILED) for number in (1, 2, 3)]
+    assert sorted(each.name for part in parts for each in part) == sorted(odd)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("kind", [LocalStorage, Foreign])
+def test_file_whose_name_no_storage_takes_is_reported(tmp_path: Path, kind: Any) -> None:
+    origin = kind(location=tmp_path)
+    odd = {"latin-\udce9.txt", "back\\slash.txt", "directory/back\\slash"}
+    for name in odd:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"content")
+    (tmp_path / "two\nlines").mkdir()
+    (tmp_path / "two\nlines/a.txt").write_bytes(b"content")
+    report = copy(origin, MemoryStorage(bucket=uuid.uuid4().hex))
+    assert names_of(report, FAILED) == odd | {"two\nlines"}
+    assert len(report.outcomes) == 4
+
+
 def test_name_that_the_destination_refuses_is_reported_and_keeps_no_other(
     local: LocalStorage, azurite: Azurite
 ) -> None:
@@ -664,6 +783,27 @@ def test_copying_onto_itself_is_refused(moto: Moto, local: LocalStorage) -> None
     ):
         with pytest.raises(ValueError, match="one place"):
             copy(one, other)
+
+
+def test_storages_with_methods_of_their_own_are_found_to_be_one_place(
+    moto: Moto, local: LocalStorage
+) -> None:
+    from storages.backends.s3boto3 import S3Boto3Storage  # noqa: PLC0415
+
+    class Own(S3Boto3Storage):
+        def _save(self, name: Any, content: Any) -> str:
+            return super()._save(name, content)
+
+    store = s3_on(moto)
+    fill(store, {"media/a.txt": b"content"})
+    given = {each: getattr(store, each) for each in ("bucket_name", "endpoint_url")}
+    own = Own(location="media", access_key="key", secret_key="secret", **given)
+    with pytest.raises(ValueError, match="one place"):
+        copy(own, s3_on(moto, store.bucket_name, location="media"))
+    with pytest.raises(ValueError, match="one place"):
+        copy(local, Foreign(location=local.location))
+    assert copy(own, store, delete=True).of(DELETED) == []
+    assert reads(own, "a.txt") == b"content"
 
 
 def test_same_bucket_of_another_service_is_another_place(moto: Moto, front: HTTPProxy) -> None:
@@ -746,6 +886,48 @@ def test_file_that_is_removed_meanwhile_is_no_failure(tmp_path: Path) -> None:
     fill(origin, {"a.txt": b"content"})
     (outcome,) = copy(origin, MemoryStorage(bucket=uuid.uuid4().hex)).outcomes
     assert (outcome.action, outcome.detail) == (SKIPPED, "removed from the source meanwhile")
+
+
+class Changed(MemoryStorage):
+    """Has a file of this machine change while it stores it."""
+
+    path: Path
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        super()._write(key, source, overwrite=overwrite, expected=expected)
+        if self.path.read_bytes() == b"before":
+            self.path.write_bytes(b"behind")
+
+
+def test_file_that_changes_while_it_is_copied_is_copied_again(local: LocalStorage) -> None:
+    fill(local, {"a.txt": b"before"})
+    target = Changed(bucket=uuid.uuid4().hex)
+    target.path = Path(local.path("a.txt"))
+    assert names_of(copy(local, target), COPIED) == {"a.txt"}
+    assert reads(target, "a.txt") == b"behind"
+
+
+def test_failed_listing_ends_the_other_one() -> None:
+    listed: list[str] = []
+
+    class Unreachable(MemoryStorage):
+        def _list(self, key: str) -> Iterator[Listed]:
+            raise TimeoutError(errno.ETIMEDOUT, "No answer", key)
+
+    class Endless(MemoryStorage):
+        def _walk(self, key: str) -> Iterator[Listed]:
+            while len(listed) < 1_000_000:
+                listed.append(key)
+                yield f"{len(listed)}.txt", Entry(1)
+
+    ends = [kind(bucket=uuid.uuid4().hex) for kind in (Unreachable, Endless)]
+    for source, target in (ends, ends[::-1]):
+        listed.clear()
+        with pytest.raises(TimeoutError):
+            copy(source, target)
+        assert len(listed) < 1_000_000
 
 
 # -- interruptions --------------------------------------------------------------------------------
@@ -876,6 +1058,20 @@ def test_more_jobs_than_connections_wait_for_none(ftpd: Pyftpdlib) -> None:
         for end in (target, within):
             assert copy(origin, end, jobs=16).of(FAILED) == []
             assert_same(end, files)
+
+
+def test_one_connection_of_libcloud_is_enough_for_both_ends(moto: Moto, client: Any) -> None:
+    from storages.backends.apache_libcloud import LibCloudStorage  # noqa: PLC0415
+
+    buckets = [f"copy-{uuid.uuid4().hex}" for _ in range(2)]
+    for each in buckets:
+        client.create_bucket(Bucket=each)
+    entry = s3_entry(moto, max_connections=1, timeout=5)
+    origin, target = (LibCloudStorage(bucket=each, **entry) for each in buckets)
+    files = {f"{number}.bin": random_bytes(2 * MIB + number, seed=number) for number in range(2)}
+    fill(origin, files)
+    assert copy(origin, target).of(FAILED) == []
+    assert_same(target, files)
 
 
 def test_azure_copies_within_an_account_with_all_that_describes_a_file(azurite: Azurite) -> None:

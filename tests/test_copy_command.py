@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -9,6 +10,8 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from storages.driver import Entry, Source
+from storages.driver import Entry, Listed, Source
 from tests.memory import MemoryStorage
 
 MEMORY = "tests.memory.MemoryStorage"
@@ -35,6 +38,23 @@ class Slow(MemoryStorage):
         sys.stdout.flush()
         sys.stdin.read(1)
         super()._write(key, source, overwrite=overwrite, expected=expected)
+
+
+class Endless(MemoryStorage):
+    """Lists more files than anyone waits for."""
+
+    def _walk(self, key: str) -> Iterator[Listed]:
+        sys.stdout.write(f"listing {self.bucket}\n")
+        sys.stdout.flush()
+        for number in count():
+            yield f"{key}{number % 1000}.txt", Entry(1)
+
+
+class Protected(MemoryStorage):
+    """Lets nobody delete."""
+
+    def _remove_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Exception | None]]:
+        raise PermissionError(errno.EACCES, "Nothing is deleted here")
 
 
 class Screen(io.StringIO):
@@ -97,6 +117,19 @@ def test_json_has_an_object_for_each_file() -> None:
         {"name": "dir/b.txt", "action": "copied", "detail": "", "size": 9},
         {"name": "old.txt", "action": "deleted", "detail": "", "size": 0},
     ]
+
+
+def test_report_is_printed_if_nothing_can_be_deleted() -> None:
+    given = entries()
+    given["two"]["BACKEND"] = "tests.test_copy_command.Protected"
+    with override_settings(STORAGES=given):
+        storages["one"].save("a.txt", ContentFile(b"content"))
+        storages["two"].save("old.txt", ContentFile(b"x"))
+        out, error = run("one", "two", "--delete")
+        rows, _ = run("one", "two", "--delete", "--json")
+    assert out == "1 copied (7 B), 0 skipped, 0 failed.\n"
+    assert str(error) == "one to two: Nothing is deleted here"
+    assert [each["action"] for each in json.loads(rows)] == ["skipped"]
 
 
 def test_failed_file_is_named_and_fails_the_command() -> None:
@@ -208,6 +241,32 @@ def test_ctrl_c_ends_the_files_on_their_way_and_tells_how_to_go_on(tmp_path: Pat
     assert errors == "CommandError: Interrupted: copy again to go on.\n"
     assert output.count("saving\n") < 20
     assert "skipped, 0 failed.\n" in output
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_ends_the_listings(tmp_path: Path) -> None:
+    site = SITE.replace("storages.local.LocalStorage", "tests.test_copy_command.Endless")
+    site = site.replace('"location": sys', '"bucket": sys').replace("Slow", "Endless")
+    with subprocess.Popen(
+        [sys.executable, "-c", site, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert {process.stdout.readline() for _ in range(2)} == {
+            f"listing {tmp_path}\n",
+            "listing two\n",
+        }
+        process.send_signal(signal.SIGINT)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (
+        130,
+        "CommandError: Interrupted: copy again to go on.\n",
+    )
 
 
 @pytest.mark.skipif(django.VERSION >= (6,), reason="impossible: Django has tasks from 6.0 on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -34,6 +35,9 @@ from ._azure.urls import MAX_EXPIRE, DelegationKeys, signature
 from ._azure.urls import check_parameters as check_url_parameters
 
 AzureStorageFile = RemoteFile
+
+#: What no name of metadata has on Azure: those are identifiers. Other services take hyphens.
+_NO_WORD = re.compile(r"^(?=[0-9])|[^A-Za-z0-9_]")
 
 _delegation_keys: SharedClients[DelegationKeys] = SharedClients()
 
@@ -124,7 +128,9 @@ class AzureStorage(AzureConnector):
         if tier := others.get("standard_blob_tier"):
             others["standard_blob_tier"] = StandardBlobTier(tier)
         if source.metadata:
-            others["metadata"] = dict(source.metadata)
+            others["metadata"] = {
+                _NO_WORD.sub("_", name): value for name, value in source.metadata.items()
+            }
         return {"content_settings": ContentSettings(**settings), **others}
 
     def _explain(self, exc: Exception) -> tuple[int, str]:

@@ -40,11 +40,12 @@ def copy_part(
     """
     number, of = part
     report = copy(storages[source], storages[destination], path, part=(number, of), **options)
-    failures = [(each.name, each.detail) for each in report.of(FAILED)]
+    # Databases keep no text that is no Unicode, as a name may be.
+    failures = [(_as_text(each.name), each.detail) for each in report.of(FAILED)[:MOST_NAMES]]
     return {
         "counts": dict(Counter(each.action for each in report.outcomes)),
         "size": report.size,
-        "failures": failures[:MOST_NAMES],
+        "failures": failures,
     }
 
 
@@ -111,6 +112,10 @@ def sentence(found: Status) -> str:
     total = sum(found.parts.values())
     size = shown_size(found.size)
     return f"Of {total} parts {', '.join(states)}: {', '.join(actions)}, {size} copied."
+
+
+def _as_text(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _results(job: str) -> Iterator[Any]:

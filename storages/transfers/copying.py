@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import IO
 
 from django.core.files.storage import Storage
@@ -17,7 +18,7 @@ from storages.jobs import Meter, done
 
 from .comparing import Comparison
 from .ends import Found, end_of
-from .planning import Plan
+from .planning import Plan, reason_of
 
 JOBS = 16
 #: Files of more bytes are copied by few jobs at once: backends hold parts of them in memory.
@@ -96,7 +97,8 @@ def copy(
         raise NothingToCopy("The source has no files there: deleting would leave none.")
     comparison = Comparison(plan.origin, plan.target, trusts_time=resume, reads=verify)
     work = _Work(plan, comparison, dry_run=dry_run, verify=verify)
-    meter = Meter(len(plan.wanted), sum(entry.size for _, entry in plan.wanted))
+    sizes = (entry.size for _, entry in chain(plan.wanted, plan.unsayable))
+    meter = Meter(len(plan.wanted) + len(plan.unsayable), sum(sizes))
     result = Report()
     for outcome in _outcomes(work, jobs, delete=delete):
         _count(meter, outcome)
@@ -109,7 +111,8 @@ def copy(
 def _outcomes(work: _Work, jobs: int, *, delete: bool) -> Iterator[Outcome]:
     plan = work.plan
     limits = [each for each in (plan.origin.most_jobs, plan.target.most_jobs) if each is not None]
-    has_failed = False
+    has_failed = bool(plan.unsayable)
+    yield from (Outcome(name, FAILED, reason_of(name), each.size) for name, each in plan.unsayable)
     together = {name for group in plan.twins for name, _ in group}
     alone = [each for each in plan.wanted if each[0] not in together]
     for (name, entry), result in done(work.on_file, alone, min([jobs, *limits])):
@@ -162,7 +165,7 @@ class _Work:
         try:
             if stored and (rule := self._comparison.rule(name, entry, stored)):
                 return Outcome(name, SKIPPED, rule, entry.size)
-            how = "" if self._dry_run else self._copied(name, entry)
+            how = self._tried(name, entry) if self._dry_run else self._copied(name, entry)
         except FileNotFoundError:
             if self._origin.stat(name) is not None:
                 raise
@@ -191,6 +194,10 @@ class _Work:
         for name, error in self._target.remove(names):
             yield _settled(name, Entry(0), error or Outcome(name, DELETED))
 
+    def _tried(self, name: str, entry: Entry) -> str:
+        self._target.check(name, entry)
+        return ""
+
     def _copied(self, name: str, entry: Entry) -> str:
         """Copy a file and return how; once more if it was replaced meanwhile."""
         for attempt in range(1, ATTEMPTS + 1):
@@ -211,6 +218,7 @@ class _Work:
             return BY_SERVICE
         with self._content(name) as (found, file):
             self._target.store(name, file, found)
+            self._origin.require_unchanged(name, found)
             if self._verify:
                 self._require_arrival(name, file, file.seek(0, io.SEEK_END))
         return ""

@@ -70,24 +70,32 @@ class End:
         return tuple(values), tuple(filter(None, path.split("/")))
 
     @property
+    def _pool(self) -> Any:
+        pool: Any = getattr(self.storage, "_pool", None)
+        return pool() if callable(pool) else pool
+
+    @property
     def most_jobs(self) -> int | None:
         """How many may use the storage at once, None if there is no limit."""
-        pool: Any = getattr(self.storage, "_pool", None)
-        pool = pool() if callable(pool) else pool
+        pool = self._pool
         return None if pool is None else int(pool.limits[0])
 
     def shares_connections(self, other: End) -> bool:
         """Return True if reading here and writing there at once would take two of one pool."""
-        pool = getattr(self.storage, "_pool", None)
-        return pool is not None and pool is getattr(other.storage, "_pool", None)
+        return self._pool is not None and self._pool is other._pool
 
     def named(self, path: str) -> str:
         """Return a path in its one spelling, ``""`` for the root."""
         return normalize_name(path, root=True)
 
     def walk(self, path: str) -> Iterator[Found]:
-        """Yield every file below a directory."""
-        return self.storage.scan(path, recursive=True)
+        """Yield every file below a directory, under names that no storage takes as well."""
+        storage, start = self.storage, f"{path}/" if path else ""
+        with storage._errors(path):  # noqa: SLF001 - the base's own steps, here and below
+            for name, entry in storage._walk(storage.key(path, root=True)):  # noqa: SLF001
+                # Others may remove what was listed a moment ago.
+                with suppress(FileNotFoundError):
+                    yield (full := start + name), entry or _asked(storage, full)
 
     def names_in(self, directory: str) -> set[str]:
         """Return the names of the files and directories in a directory."""
@@ -107,7 +115,7 @@ class End:
         """
         storage = self.storage
         key = storage.key(name)
-        with storage._errors(name):  # noqa: SLF001 - the base's own steps, here and below
+        with storage._errors(name):  # noqa: SLF001
             entry, stream = storage._open_stream(key)  # noqa: SLF001
             if entry.is_directory:
                 raise IsADirectoryError(errno.EISDIR, "Is a directory", name)
@@ -133,9 +141,11 @@ class End:
         """Store a content with what is known of it, over any other of its name."""
         storage = self.storage
         headers = {each: entry.headers[each] for each in KEPT if each in entry.headers}
-        is_packed = bool(entry.encoding and self.keeps_encoding)
+        # One of another kind is not unpacked by readers, so its bytes are as they were stored.
+        encoding = entry.encoding or entry.headers.get("content-encoding")
+        is_packed = bool(encoding and self.keeps_encoding)
         if is_packed:
-            headers["content-encoding"] = str(entry.encoding)
+            headers["content-encoding"] = str(encoding)
         kind = entry.content_type or guess_content_type(name, storage.default_content_type)
         source = Source(file, kind, headers=headers, metadata=entry.metadata, is_packed=is_packed)
         check_size(source.size, storage.max_size, name)
@@ -152,11 +162,25 @@ class End:
         """Let the service copy a file by itself; False if it cannot."""
         if isinstance(origin, ForeignEnd):
             return False
+        self.check(name, entry)
         storage = self.storage
         with storage._errors(name):  # noqa: SLF001
             return storage._copy(  # noqa: SLF001
                 origin.storage, origin.storage.key(name), entry, storage.key(name)
             )
+
+    def check(self, name: str, entry: Entry) -> None:
+        """Raise for a file that cannot be stored, as far as that is known beforehand."""
+        self.storage.key(name)
+        check_size(entry.size, self.storage.max_size, name)
+
+    def require_unchanged(self, name: str, entry: Entry) -> None:
+        """Raise OSError (ESTALE) if a file of this machine was changed since it was opened.
+
+        Others read one content, whatever happens to the file.
+        """
+        if self.is_local and (now := self.stat(name)) and now.etag != entry.etag:
+            raise OSError(errno.ESTALE, "The file was changed while it was copied", name)
 
     def remove(self, names: Iterable[str]) -> Iterator[Deleted]:
         """Remove files."""
@@ -175,7 +199,11 @@ class ForeignEnd(End):
 
     @property
     def place(self) -> tuple[object, tuple[str, ...]]:
-        """The storage itself."""
+        """That of the storage it derives from; the storage itself where nothing is known."""
+        if isinstance(self.storage, BaseStorage):
+            return super().place
+        if isinstance(self.storage, FileSystemStorage):
+            return End(LocalStorage(location=self.storage.location)).place
         return id(self.storage), ()
 
     def walk(self, path: str) -> Iterator[Found]:
@@ -183,11 +211,14 @@ class ForeignEnd(End):
         directories, files = self.storage.listdir(path)
         for each in files:
             name = posixpath.join(path, each)
-            if is_nameable(name) and (entry := self._described(name)):
+            if entry := self._described(name) if is_nameable(name) else Entry(0):
                 yield name, entry
         for each in directories:
-            if is_nameable(each):
-                yield from self.walk(posixpath.join(path, each))
+            name = posixpath.join(path, each)
+            if is_nameable(name):
+                yield from self.walk(name)
+            else:
+                yield name, Entry(0)
 
     def names_in(self, directory: str) -> set[str]:
         """List a directory."""
@@ -262,6 +293,9 @@ class ForeignEnd(End):
         with copied(File(file), max_memory=COPY_SIZE, max_size=None) as again:
             yield cast("IO[bytes]", again)
 
+    def check(self, name: str, entry: Entry) -> None:
+        """Raise nothing: nothing is known."""
+
     def copy_within(self, origin: End, name: str, entry: Entry) -> bool:  # noqa: ARG002
         """Return False: nothing is known of the service."""
         return False
@@ -284,6 +318,11 @@ def end_of(storage: Storage) -> End:
             directory_permissions_mode=found.directory_permissions_mode,
         )
     )
+
+
+def _asked(storage: BaseStorage, name: str) -> Entry:
+    """Ask for what a listing did not tell."""
+    return storage.stat(name) if is_nameable(name) else Entry(0)
 
 
 def _is_plain(storage: Storage) -> bool:

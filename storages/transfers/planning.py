@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import posixpath
+import threading
 import unicodedata
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from operator import itemgetter
 
 from storages.driver import Entry
 from storages.jobs import done
+from storages.utils import RefusedName, is_nameable, normalize_name
 
 from .ends import End, Found
 
@@ -34,33 +37,50 @@ class Plan:
         #: True if the path is one file; what the destination has below its name is not its affair.
         self.is_one_file = False
         self.wanted: list[Found] = []
+        #: Files of the source under names that no storage of Django's takes.
+        self.unsayable: list[Found] = []
         self.stored: dict[str, Entry] = {}
         #: Names that a storage without upper and lower case takes for one, two or more each.
         self.twins: list[list[Found]] = []
-        self._stored_by_fold: dict[str, str] = {}
+        self._stored_folds: set[str] = set()
         self._wanted_by_fold: dict[str, str] = {}
+        #: Set where a listing is not wanted any more.
+        self._is_over = threading.Event()
 
     def list(self, path: str) -> None:
         """List both ends, at the same time; raises FileNotFoundError if the source has nothing."""
         path = self.origin.named(path)
+        found = self.origin.stat(path) if path else None
+        if found is None and path:
+            raise FileNotFoundError(errno.ENOENT, "The source has nothing there", path)
+        self.is_one_file = found is not None and not found.is_directory
+        files = [(path, found)] if found and self.is_one_file else self.origin.walk(path)
         lists: list[Callable[[], None]] = [
-            lambda: self._list_origin(path),
+            lambda: self._list_origin(files),
             lambda: self._list_target(path),
         ]
-        for _, error in done(lambda each: each(), lists, 2):
+        for _, error in done(lambda each: each(), lists, 2, stop=self._is_over.set):
             if error is not None:
                 raise error
-        self._stored_by_fold = {folded(name): name for name in self.stored}
+        self._stored_folds = set(map(folded, self.stored))
 
     def stored_entry(self, name: str) -> Entry | None:
         """Return what the destination has under a name, or under one that it takes for it."""
         if name in self.stored:
             return self.stored[name]
-        return self.target.stat(name) if folded(name) in self._stored_by_fold else None
+        return self.target.stat(name) if folded(name) in self._stored_folds else None
 
     def tells_apart(self, *names: str) -> bool:
-        """Return True if the destination has a file under each of some names of one directory."""
-        return self.target.names_in(posixpath.dirname(names[0])) >= set(names)
+        """Return True if the destination has a file under each of some names."""
+        return all(name in self.stored for name in names) or all(map(self._is_listed, names))
+
+    def _is_listed(self, name: str) -> bool:
+        """Return True if the destination lists a name, and each directory above it, just so."""
+        directory = posixpath.dirname(name)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if name in self.target.names_in(directory):
+                return not directory or self._is_listed(directory)
+        return False
 
     def refusal(self, name: str) -> str | None:
         """Return why a name may not be written, though the destination could have it."""
@@ -76,48 +96,66 @@ class Plan:
                 continue
             twin = self._wanted_by_fold.get(folded(name))
             # The copy of a file may lie under another spelling of its name.
-            if twin is None or self.tells_apart(name, twin):
+            if twin is None or self.target.stat(twin) is None or self.tells_apart(name, twin):
                 yield name
 
-    def _list_origin(self, path: str) -> None:
+    def _list_origin(self, files: Iterable[Found]) -> None:
+        shared = set[str]()
+        for found in self._mine(files):
+            name = found[0]
+            if not is_nameable(name):
+                self.unsayable.append(found)
+                continue
+            self.wanted.append(found)
+            fold = folded(name)
+            if self._wanted_by_fold.setdefault(fold, name) is not name:
+                shared.add(fold)
         groups = defaultdict[str, list[Found]](list)
-        for name, entry in self._files(path):
+        for found in self.wanted if shared else ():
+            if (fold := folded(found[0])) in shared:
+                groups[fold].append(found)
+        self.twins = [sorted(group, key=itemgetter(0)) for group in groups.values()]
+
+    def _list_target(self, path: str) -> None:
+        if self.is_one_file:
+            found = self.target.stat(path)
+            self.stored = {path: found} if found and not found.is_directory else {}
+            return
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for name, entry in self.target.walk(path):
+                if self._is_over.is_set():
+                    return
+                if is_nameable(name) and self._is_mine(name):
+                    self.stored[name] = entry
+
+    def _mine(self, files: Iterable[Found]) -> Iterator[Found]:
+        """Yield what of the source belongs to this part, until the listing is not wanted."""
+        for name, entry in files:
+            if self._is_over.is_set():
+                return
             if self._into and _is_in(name, self._into):
                 continue
             self.has_files = True
             if self._is_mine(name):
-                groups[folded(name)].append((name, entry))
-        self.wanted = [each for group in groups.values() for each in group]
-        self.twins = [sorted(group) for group in groups.values() if len(group) > 1]
-        self._wanted_by_fold = {fold: group[0][0] for fold, group in groups.items()}
-
-    def _files(self, path: str) -> Iterator[Found]:
-        found = self.origin.stat(path) if path else None
-        if found is None and path:
-            raise FileNotFoundError(errno.ENOENT, "The source has nothing there", path)
-        if found is not None and not found.is_directory:
-            self.is_one_file = True
-            yield path, found
-            return
-        yield from self.origin.walk(path)
-
-    def _list_target(self, path: str) -> None:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            if path and (found := self.target.stat(path)) and not found.is_directory:
-                self.stored = {path: found} if self._is_mine(path) else {}
-                return
-            self.stored = {
-                name: entry for name, entry in self.target.walk(path) if self._is_mine(name)
-            }
+                yield name, entry
 
     def _is_mine(self, name: str) -> bool:
         number, of = self._part
-        return zlib.crc32(folded(name).encode()) % of == number - 1
+        return zlib.crc32(folded(name).encode(errors="backslashreplace")) % of == number - 1
+
+
+def reason_of(name: str) -> str:
+    """Return why no storage takes a name."""
+    try:
+        return f"Storages take its name for {normalize_name(name)!r}: give the file another"
+    except RefusedName as exc:
+        return str(exc)
 
 
 def folded(name: str) -> str:
     """Return what is equal for names that some storages take for one."""
-    return unicodedata.normalize("NFC", name).casefold()
+    fold = unicodedata.normalize("NFC", name).casefold()
+    return name if fold == name else fold  # millions of them are kept
 
 
 def _below(outer: End, inner: End) -> str | None:

@@ -25,6 +25,7 @@ def entry_of(found: BlobProperties) -> Entry:
         "cache-control": settings.cache_control,
         "content-disposition": settings.content_disposition,
         "content-language": settings.content_language,
+        **_of_another_kind(settings.content_encoding),
     }
     return _entry(
         found.size,
@@ -55,7 +56,10 @@ def entry_from(headers: Mapping[str, str], size: int) -> Entry:
         accessed=_time(found, "x-ms-last-access-time"),
         content_type=found.get("content-type"),
         etag=found.get("etag"),
-        headers={name: found[name] for name in kept if name in found},
+        headers={
+            **{name: found[name] for name in kept if name in found},
+            **_of_another_kind(found.get("content-encoding")),
+        },
         digest=of_md5(found.get("x-ms-blob-content-md5")),
     )
 
@@ -64,8 +68,18 @@ def _entry(size: int, metadata: dict[str, str], encodings: str | None, **fields:
     marks = {name.lower(): value.lower() for name, value in metadata.items()}
     if marks.get("hdi_isfolder") == "true":
         return DIRECTORY
-    encoding = "gzip" if "gzip" in map(str.strip, (encodings or "").lower().split(",")) else None
-    return Entry(size, metadata=metadata, encoding=encoding, **fields)
+    return Entry(
+        size, metadata=metadata, encoding="gzip" if _is_gzip(encodings) else None, **fields
+    )
+
+
+def _is_gzip(encodings: str | None) -> bool:
+    return "gzip" in map(str.strip, (encodings or "").lower().split(","))
+
+
+def _of_another_kind(encodings: str | None) -> dict[str, str]:
+    """Return the header of an encoding that nobody unpacks here."""
+    return {"content-encoding": encodings} if encodings and not _is_gzip(encodings) else {}
 
 
 def _time(headers: Mapping[str, str], name: str) -> datetime | None:

@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
+from botocore.exceptions import ClientError
 from s3transfer.manager import TransferManager
 
 from storages.driver import Driver, Entry, Source
 
+from .errors import code_of
 from .options import MIN_PART
 from .uploads import (
     MAX_PARTS,
@@ -53,14 +55,23 @@ class S3Copies(S3Uploads):
         source: Parameters = {"CopySource": {"Bucket": origin.bucket_name, "Key": source_key}}
         if entry.etag:
             source["CopySourceIfMatch"] = entry.etag
+        try:
+            self._have_copied(origin, source, entry, key)
+        except ClientError as exc:
+            # Not every service of S3's kind copies, least of all in parts.
+            if code_of(exc) not in {"NotImplemented", "501"}:
+                raise
+            return False
+        self._forget(key)
+        return True
+
+    def _have_copied(self, origin: S3Copies, source: Parameters, entry: Entry, key: str) -> None:
         transfer = self._transfer
         if entry.size > (transfer.multipart_threshold if transfer else COPIED_AT_ONCE):
             self._copy_in_parts(origin, source, entry.size, key)
         else:
-            said = self._said_of_copy(origin, source_key, key)
+            said = self._said_of_copy(origin, source["CopySource"]["Key"], key)
             self._call("copy_object", Key=key, **source, **said)
-        self._forget(key)
-        return True
 
     def _differs_from(self, origin: S3Copies) -> bool:
         """Return True if S3 would not make of a file of another storage what a save here would."""

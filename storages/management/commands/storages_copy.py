@@ -74,6 +74,10 @@ class Command(StorageCommand):
             self._print(report, options)
             text = "Interrupted: copy again to go on."
             raise CommandError(text, returncode=INTERRUPTED) from None
+        except CommandError:
+            if report.outcomes:
+                self._print(report, options)
+            raise
         self._print(report, options)
         if failed := len(report.of(copying.FAILED)):
             raise CommandError(f"{failed} of {len(report.outcomes)} files failed.")

@@ -20,7 +20,7 @@ from django.core.files.storage import FileSystemStorage
 from django.utils._os import safe_join
 
 from .base import BaseStorage, Name, told
-from .configured import options_of, said_by_others
+from .configured import given_options, options_of, said_by_others
 from .contents import COPY_SIZE
 from .driver import Entry, Listed, Source, Stream
 from .files import RemoteFile
@@ -133,6 +133,15 @@ class LocalStorage(BaseStorage, FileSystemStorage):
     def root(self) -> tuple[str, ...]:
         """Return the parts of the location."""
         return Path(self.location).parts
+
+    def doubts(self) -> Iterator[str]:
+        """Yield where files go if nothing says where."""
+        yield from super().doubts()
+        if not self.base_location and given_options(self).get("location") is None:
+            yield (
+                "files go to the directory in which the process was started: set 'location', or "
+                "MEDIA_ROOT and MEDIA_URL."
+            )
 
     def _named(self, name: Name | None, *, root: bool = False) -> str:
         """Take the location off a path inside it, as Django's own storage does."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,8 @@ SETTINGS: list[tuple[str, dict[str, Any], list[str]]] = [
     (SFTP, {"host": "h", "password": "p"}, ["'password'", "SFTP_STORAGE_PARAMS"]),
     (SFTP, {"host": "sftp://web@h"}, ["SFTP_STORAGE_HOST", "'params'"]),
     (SFTP, {"host": "h", "known_host_file": "/no/file"}, ["SFTP_KNOWN_HOST_FILE", "make the file"]),
+    (SFTP, {"host": "h", "file_mode": 644}, ["SFTP_STORAGE_FILE_MODE", "0o644"]),
+    (SFTP, {"host": "h", "params": {"usernme": "web"}}, ["SFTP_STORAGE_PARAMS", "'usernme'"]),
     (FTP, {}, ["FTP_STORAGE_LOCATION", "set it"]),
     (FTP, {"location": "files.example.com"}, ["FTP_STORAGE_LOCATION", "ftps://"]),
     (AZURE, {"account_name": "site"}, ["AZURE_CONTAINER", "set it"]),
@@ -146,6 +150,19 @@ def test_commands_do_not_end_in_a_traceback(
                 call_command(command, "default", stdout=io.StringIO())
 
 
+POOLED = [case for case in SETTINGS if case[0] in {SFTP, FTP}]
+
+
+@pytest.mark.parametrize(("name", "options", "words"), POOLED)
+def test_trial_of_options_that_make_no_connection_ends_without_a_traceback(
+    name: str, options: dict[str, Any], words: list[str]
+) -> None:
+    with override_settings(STORAGES={"default": {"BACKEND": backend(name), "OPTIONS": options}}):
+        for command in ("storages_check", "storages_list"):
+            with pytest.raises(CommandError):
+                call_command(command, "default", stdout=io.StringIO())
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(("name", "options", "words"), SERVICES)
 def test_trial_of_a_storage_names_setting_and_cure(
@@ -170,3 +187,31 @@ def test_error_of_a_service_that_is_not_there_names_setting(
     storage = import_string(backend(name))(**options)
     with pytest.raises(OSError, match=words[0].strip("'")):
         storage.size("a.txt")
+
+
+WEB_SERVER = """
+import django, socket, threading
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["storages"])
+django.setup()
+from storages.backends.sftpstorage import SFTPStorage
+listener = socket.create_server(("127.0.0.1", 0))
+def serve():
+    while True:
+        with listener.accept()[0] as client:
+            client.sendall(b"HTTP/1.1 400 Bad Request\\r\\n\\r\\n")
+threading.Thread(target=serve, daemon=True).start()
+params = {"username": "web", "password": "p", "port": listener.getsockname()[1]}
+try:
+    SFTPStorage(host="127.0.0.1", params=params, timeout=5).size("a.txt")
+except ConnectionError as exc:
+    print(exc)
+"""
+
+
+def test_port_of_no_ssh_server_is_told_without_a_traceback_of_the_library() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WEB_SERVER], check=True, capture_output=True, text=True
+    )
+    assert "SFTP_STORAGE_PARAMS" in run.stdout
+    assert run.stderr == ""

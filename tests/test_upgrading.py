@@ -15,6 +15,7 @@ from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from storages.backends.ftp import FTPStorage
+from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3Boto3Storage
 from storages.configured import options_of
 from storages.upgrading import RENAMED
@@ -314,6 +315,34 @@ def test_sftp_without_any_known_host_is_told(tmp_path: Path) -> None:
     assert texts(f"{BACKENDS}.sftpstorage.SFTPStorage", options) == []
     automatic = options | {"host_key_policy": "auto", "known_host_file": "/nowhere"}
     assert texts(f"{BACKENDS}.sftpstorage.SFTPStorage", automatic) == []
+
+
+def doubts(backend: str, **options: Any) -> list[str]:
+    """Return what is doubted of an entry; fields of these tests' own models have doubts too."""
+    found = messages(backend, options, MEDIA_ROOT="", STATIC_ROOT="/srv/static")
+    places = [each for each in found if each.obj == "STORAGES['default']"]
+    return [each.msg for each in places if each.id == "storages.W012"]
+
+
+@pytest.mark.parametrize("name", ["overwrite.OverwriteStorage", "image.ImageStorage"])
+def test_local_files_with_no_directory_of_their_own_are_told(name: str) -> None:
+    backend = f"{BACKENDS}.{name}"
+    for (text,) in (doubts(backend), doubts(backend, location=None)):
+        assert "set 'location', or MEDIA_ROOT" in text
+    assert doubts(backend, location="/srv/media") == []
+    assert doubts(backend, location=lambda: "/srv/tenant-7") == []
+    with override_settings(STORAGES={"default": {"BACKEND": backend}, "staticfiles": STATIC}):
+        assert [each for each in run_checks(tags=["storages"]) if each.id == "storages.W012"] == []
+
+
+class TenantStorage(OverwriteStorage):
+    @property
+    def location(self) -> str:  # type: ignore[override]
+        return "/srv/tenant-7"
+
+
+def test_directory_that_a_subclass_computes_is_not_doubted() -> None:
+    assert doubts(f"{__name__}.TenantStorage") == []
 
 
 def test_page_on_upgrading_names_every_setting_and_path() -> None:

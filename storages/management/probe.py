@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
-from storages.configured import Configured, places_of
+from storages.configured import DIRECTORIES, PLACES, Configured, places_of
 
 from .common import explained, shown_time
 
@@ -185,8 +185,10 @@ def run(storage: Storage, begin: Callable[[str], None]) -> Iterator[Step]:
             yield step
             if status["write"] == "failed":
                 break
-        for sentence in getattr(storage, "notices", tuple)():
-            yield Step("server", "note", 0, sentence)
+        # Where the options make no connection, the first step has said so.
+        with suppress(ImproperlyConfigured):
+            for sentence in getattr(storage, "notices", tuple)():
+                yield Step("server", "note", 0, sentence)
     finally:
         # After a failed step, or Ctrl-C, the file may be there still.
         if status["delete"] != "ok":
@@ -216,7 +218,8 @@ def timed(name: str, action: Callable[[], str], storage: Storage | None = None) 
 def advise(step: str, exc: Exception, storage: Storage | None) -> str:
     """Say what to change, "" where nothing is known."""
     if isinstance(exc, MISPLACED) and isinstance(storage, Configured):
-        places = places_of(type(storage))
+        is_directory = isinstance(exc, (NotADirectoryError, FileNotFoundError))
+        places = places_of(type(storage), DIRECTORIES if is_directory else PLACES)
         if any(f"'{each.name}'" in explained(exc) for each in places):
             return ""
         return f"See whether this is right: {' and '.join(map(str, places))}."

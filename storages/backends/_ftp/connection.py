@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import cast
 
-from .errors import REFUSED, UNKNOWN, Refusal, UnknownCommand
+from .errors import PLACE, REFUSED, UNKNOWN, Refusal, UnknownCommand
 from .location import Location
 from .transfers import Lines, is_ready, without_delay
 
@@ -66,18 +66,21 @@ class Connection(ftplib.FTP):
 
     def _sign_in(self, location: Location) -> None:
         """Greet, encrypt and log in; a refusal here never means a file."""
-        refused = errno.EPROTO, "The FTP server refuses the connection"
+        refused = (
+            errno.EPROTO,
+            f"No FTP server takes the connection: check host and port in {PLACE}",
+        )
         try:
             self.welcome = self.getresp()
             if location.tls and not location.implicit:
-                refused = errno.EPROTO, "The FTP server refuses TLS, for which 'location' asks"
+                refused = errno.EPROTO, f"The FTP server refuses TLS: check the scheme in {PLACE}"
                 self.voidcmd("AUTH TLS")
                 self._begin(cast("socket.socket", self.sock), secure=True)
             refused = (
                 errno.EACCES,
                 (
-                    "The FTP server refuses the login: check user and password in 'location' or in "
-                    "options of their own"
+                    "The FTP server refuses the login: set 'user' (FTP_STORAGE_USER) and "
+                    "'password' (FTP_STORAGE_PASSWORD) right, or those in 'location'"
                 ),
             )
             with self._hiding(location.password) as password, self._hiding(location.user) as user:

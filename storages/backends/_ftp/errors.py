@@ -44,6 +44,8 @@ REFUSED = (ftplib.error_perm, ftplib.error_temp)
 #: Codes of a command that is not there (RFC 959 section 4.2.2).
 UNKNOWN = frozenset({"500", "502", "504"})
 MISSING = (errno.ENOENT, errno.ENOTDIR)
+#: How errors name the option that says where the server is.
+PLACE = "'location' (FTP_STORAGE_LOCATION)"
 
 
 class FTPStorageException(OSError):
@@ -108,9 +110,12 @@ def _explain_reply(exc: ftplib.Error) -> tuple[int, str]:
 
 def _explain_lost(exc: Exception, server: str) -> tuple[int, str]:
     if isinstance(exc, ssl.SSLError):
-        return errno.EPROTO, f"TLS with {server} failed: {exc.reason}"
+        return (
+            errno.EPROTO,
+            f"TLS with {server} failed ({exc.reason}): check scheme and port in {PLACE}",
+        )
     if isinstance(exc, socket.gaierror):
-        return errno.EHOSTUNREACH, f"The host of {server} is not known: check 'location'"
+        return errno.EHOSTUNREACH, f"The host of {server} is not known: check {PLACE}"
     code = getattr(exc, "errno", None)
     if isinstance(exc, TimeoutError) and code is None:
         return errno.ETIMEDOUT, f"{server} did not answer in time: see 'timeout'"

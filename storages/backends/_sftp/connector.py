@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import getpass
+import logging
 import socket
 import sys
 import threading
@@ -29,6 +30,9 @@ QUIET = 15  # seconds a session may be idle before it is asked whether it still 
 PROBE = 5  # seconds at most for an answer then
 # Time limits that connecting may take for the login, which has several steps with one each.
 STEPS = 3
+
+# paramiko logs, with a traceback, what is raised here too. Without a handler Python prints it.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 # Sessions of the process this one forked from; their finalizers would write to its sockets.
 _abandoned: list[Session] = []

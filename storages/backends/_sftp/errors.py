@@ -12,6 +12,7 @@ from .messages import LostError
 
 #: What paramiko and its sockets raise while they connect.
 CONNECTING = (EOFError, paramiko.SSHException, TimeoutError, ConnectionError)
+_PLACE = "the options 'host' (SFTP_STORAGE_HOST) and 'params' (SFTP_STORAGE_PARAMS)"
 
 
 def explained(
@@ -44,4 +45,6 @@ def explained(
             f"{address} refused the login: check username, password and keys in the option "
             "'params' (setting SFTP_STORAGE_PARAMS)",
         )
-    return LostError(errno.ECONNRESET, f"{address} closed the connection")
+    is_mute = transport is not None and not transport.remote_version
+    hint = f", and did not say that it is an SSH server: check {_PLACE}" if is_mute else ""
+    return LostError(errno.ECONNRESET, f"{address} closed the connection{hint}")

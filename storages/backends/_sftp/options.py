@@ -42,8 +42,9 @@ def _check_root(path: str) -> None:
 
 
 def _check_mode(mode: int) -> None:
-    if not 0 <= mode <= 0o7777:
-        raise ValueError("must be a mode such as 0o644")
+    # Who writes 644 means 0o644: as a number it is 0o1204, which nobody wants.
+    if not 0 <= mode <= 0o7777 or 0o1000 <= mode <= 777:
+        raise ValueError("must be a mode in octal, such as 0o644")
 
 
 def _check_id(number: int) -> None:

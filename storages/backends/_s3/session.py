@@ -28,6 +28,7 @@ from botocore.endpoint import Endpoint
 from botocore.exceptions import BotoCoreError
 from botocore.httpchecksum import handle_checksum_body
 from botocore.response import StreamingBody
+from botocore.utils import determine_content_length
 from urllib3.response import HTTPResponse
 
 from .handlers import Watch, is_plain
@@ -95,7 +96,10 @@ _SAID = {
 }
 _METADATA = "x-amz-meta-"
 #: Headers of a request that are the client's own; the last asks for the checksum of a file.
-KEPT = {"content-length", "expect", "user-agent", _ASKS := "x-amz-checksum-mode"}
+KEPT = {"content-length", "user-agent", _ASKS := "x-amz-checksum-mode"}
+#: Bytes of a body that is sent without asking for leave first, which takes a round trip, and
+#: stalls after an empty body at some services. Amazon's SDKs for Go and Kotlin have 2 MiB.
+UNASKED = 1024 * 1024
 #: Where botocore tells of each request, and what Lambda calls the trace that it goes on with.
 _LOG = logging.getLogger("botocore.endpoint")
 _TRACE = "_X_AMZN_TRACE_ID"
@@ -135,17 +139,17 @@ class Shape:
             raise ValueError("Body or Key")  # the client may take it, or refuse it
         path = (f"{self.path}/{quote(key, safe='/')}" if key else self.path) or "/"
         text = "&".join(sorted(query))
-        headers = {**self.headers, **_said_in_headers(arguments)}
+        headers: dict[str, Any] = {**self.headers, **_said_in_headers(arguments)}
         if "Body" in arguments:
             headers["Content-Length"] = str(len(body))
+        if len(body) > UNASKED:
+            headers["Expect"] = b"100-continue"  # bytes are what botocore looks for
         digest = sha256(body).hexdigest() if body else EMPTY
         signed = f"{method}\n{path}\n{text}"
         headers |= authorization(keys, self.scope, at, signed, headers, self.host, digest)
         url = f"{self.base}{path}{'?' if text else ''}{text}"
         # botocore's own kind of headers costs four times as much, and is read as this is.
         given: Any = headers
-        if headers.get("Expect"):
-            given["Expect"] = headers["Expect"].encode()
         content = io.BytesIO(body) if "Body" in arguments else None
         return AWSPreparedRequest(method, url, given, content, operation == "get_object")
 
@@ -169,6 +173,7 @@ class Session:
         for each in operations:
             # Not for all: what the client asks besides, such as a session of S3 Express, is sent.
             client.meta.events.register_first(f"before-send.s3.{each}", _first_try)
+        client.meta.events.register_last("before-call.s3", _send_at_once)
         events = [f"{each}.s3.{name}" for each in _EVENTS for name in operations]
         methods = ("_make_api_call", *OPERATIONS)
         self._watch = Watch(client, ("before-endpoint-resolution.s3", *events), methods)
@@ -339,6 +344,12 @@ def _first_try(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
     if isinstance(outcome, BotoCoreError):
         raise outcome
     return outcome(request) if callable(outcome) else outcome
+
+
+def _send_at_once(params: dict[str, Any], **_: Any) -> None:
+    """Do not ask for leave to send a small body; a handler of botocore."""
+    if (determine_content_length(params.get("body")) or 0) <= UNASKED:
+        params["headers"].pop("Expect", None)
 
 
 def _compared(request: AWSPreparedRequest) -> tuple[Any, ...]:

@@ -52,6 +52,17 @@ def test_save_of_up_to_eight_mebibytes_is_one_request(weed: Site, size: int) -> 
     assert weed.only().bytes_in == size
 
 
+@pytest.mark.parametrize("is_hooked", [False, True], ids=["ours", "boto3's"])
+def test_leave_to_send_is_asked_for_large_bodies_alone(weed: Site, is_hooked: bool) -> None:
+    storage = weed.storage(client_config=unshared())
+    if is_hooked:
+        storage.client.meta.events.register("before-sign.s3.PutObject", lambda **_: None)
+    for size in (7, 0, 7, 2 * MIB, 7):
+        save(storage, size)
+    asked = [each.headers.get("Expect") for each in weed.sent("PUT")]
+    assert asked == [None, None, None, "100-continue", None]
+
+
 def test_save_under_a_free_name_is_one_request(weed: Site) -> None:
     storage = weed.storage(file_overwrite=False)
     # The first save of a process finds out whether the service refuses what it has to.

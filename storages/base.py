@@ -7,7 +7,7 @@ import errno
 import os
 import posixpath
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO, Any, ClassVar, Self, cast
@@ -228,9 +228,8 @@ class BaseStorage(Configured, Driver, _Deconstructible):
                 # What a server sends may be anything.
                 if not is_nameable(full) or (not recursive and "/" in each):
                     continue
-                # Others may remove what was listed a moment ago.
-                with suppress(FileNotFoundError):
-                    yield full, entry or self._stat(self.key(full))
+                if found := entry or self._looked_up(self.key(full)):
+                    yield full, found
 
     def stat(self, name: Name) -> Entry:
         """Return all that the service tells of a file or directory, in one request."""

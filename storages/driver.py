@@ -311,17 +311,21 @@ class Driver:
             if not is_nameable(name):
                 yield name, entry or Entry(0)
                 continue
-            # Others may remove what was listed a moment ago.
-            with suppress(FileNotFoundError):
-                found = entry or self._stat(posixpath.join(key, name))
-                if found.is_directory:
-                    deeper.append(name)
-                else:
-                    yield name, found
+            found = entry or self._looked_up(posixpath.join(key, name))
+            if found and found.is_directory:
+                deeper.append(name)
+            elif found:
+                yield name, found
         for name in deeper:
             with suppress(FileNotFoundError):
                 for path, entry in self._walk(posixpath.join(key, name)):
                     yield posixpath.join(name, path), entry
+
+    def _looked_up(self, key: str) -> Entry | None:
+        """Describe what was listed a moment ago; None if others have removed it since."""
+        with suppress(FileNotFoundError):
+            return self._stat(key)
+        return None
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
         """Return the errno for an error, and a text that says what to change.

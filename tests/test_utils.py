@@ -165,6 +165,17 @@ def test_listed_name_is_nameable_when_methods_take_it_as_it_is(part, safe):
     assert is_nameable(part) is safe
 
 
+def test_no_name_is_nameable_but_those_that_normalising_leaves_as_they_are():
+    for length in range(6):
+        for letters in itertools.product("a./\\:\n\ud800", repeat=length):
+            name = "".join(letters)
+            try:
+                is_normal = normalize_name(name) == name
+            except RefusedName:
+                is_normal = False
+            assert is_nameable(name) is is_normal, ascii(name)
+
+
 @pytest.mark.parametrize(
     ("name", "taken"),
     [

@@ -192,6 +192,64 @@ def test_page_tells_of_storage_classes() -> None:
     assert page["Contents"][0]["StorageClass"] == "EXPRESS_ONEZONE"
 
 
+START = '<?xml version="1.0" encoding="UTF-8"?>\n'
+OWNER = "<Owner><ID>i</ID><DisplayName>Key</DisplayName></Owner>"
+USUAL = (
+    "<Key>a+b%26/{}</Key><LastModified>2026-11-25T00:00:00.000Z</LastModified>"
+    "<ETag>&quot;00000000000000000000000000000000&quot;</ETag><Size>7</Size>"
+    "<StorageClass>STANDARD</StorageClass>"
+)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        USUAL,
+        f"<ChecksumAlgorithm>CRC32</ChecksumAlgorithm>{USUAL}<Type>Normal</Type>",
+        f"{USUAL}{OWNER}",
+        "<Size>0</Size><Key>é&amp;&#x2028;{}</Key>",
+        "<Size> 1 </Size><Key> {}</Key><ETag/><StorageClass></StorageClass>",
+    ],
+)
+@pytest.mark.parametrize("name", ["<ListBucketResult>", '<ListBucketResult xmlns="http://s3/">'])
+@pytest.mark.parametrize("encoding", ["", "<EncodingType>url</EncodingType>"])
+def test_page_tells_the_same_by_the_pattern_and_by_the_parser(
+    file: str, name: str, encoding: str
+) -> None:
+    files = [file.format(1), USUAL.format(2), file.format(3)]
+    entries = "".join(f"<Contents>{each}</Contents>" for each in files)
+    prefixes = "<CommonPrefixes><Prefix>dir/</Prefix></CommonPrefixes>"
+    told = f"{name}<IsTruncated>false</IsTruncated>{encoding}{entries}{prefixes}</ListBucketResult>"
+    pages = [page_of(each.encode()) for each in (told, START + told, f"<!-- -->{told}")]
+    assert pages[0] == pages[1] == pages[2]
+    assert pages[0] is not None
+    assert [each["Key"][-1] for each in pages[0]["Contents"]] == ["1", "2", "3"]
+    assert pages[0]["CommonPrefixes"] == [{"Prefix": "dir/"}]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<ListBucketResult><Contents><Key>a</Key><Size>1</Size></Contents>",
+        "<ListBucketResult><Contents><Key>a</Size><Size>1</Key></Contents></ListBucketResult>",
+        "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
+        "<ListBucketResult><Contents><Key>a\x01</Key><Size>1</Size></Contents></ListBucketResult>",
+        "<Other><Contents><Key>a</Key><Size>1</Size></Contents></Other>",
+        "",
+    ],
+)
+def test_page_that_is_not_whole_or_not_right_is_left_to_boto3(page: str) -> None:
+    assert page_of(page.encode()) is None
+
+
+def test_page_in_another_encoding_is_read_by_what_it_declares() -> None:
+    start = '<?xml version="1.0" encoding="ISO-8859-1"?>'
+    entry = "<Contents><Key>é</Key><Size>1</Size></Contents>"
+    page = page_of(f"{start}<ListBucketResult>{entry}</ListBucketResult>".encode("latin-1"))
+    assert page is not None
+    assert page["Contents"][0]["Key"] == "é"
+
+
 def test_metadata_of_options_and_file_may_differ_by_case(weed: Site) -> None:
     storage = weed.storage(headers={"x-amz-meta-Own-Name": "new"}, client_config=unshared())
     storage.save("a.txt", ContentFile(b"content"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import os
 import shutil
@@ -201,6 +202,7 @@ class _Mode:
     is_text: bool
 
     @classmethod
+    @functools.cache
     def parse(cls, mode: str) -> _Mode:
         """Split a mode of ``open``; raises ValueError for one that Python does not know."""
         letters = set(mode)

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import IncompleteReadError
+from botocore.response import StreamingBody
 
 from storages.contents import COPY_SIZE
 from storages.digests import of_etag
@@ -32,17 +33,18 @@ _HEADERS = {
 
 
 class Download:
-    """A body of ``size`` bytes; the checksum is compared with the last of them."""
+    """A body of ``size`` bytes; a checksum is compared with the last of them."""
 
     def __init__(self, body: Any, size: int) -> None:
         self._body = body
         self._left = size
+        self._is_compared = type(body) is not StreamingBody
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
         data: bytes = self._body.read(size)
         self._left -= len(data)
-        if data and not self._left:
+        if data and not self._left and self._is_compared:
             # botocore compares when a read finds the end.
             self._body.read(1)
         return data

@@ -287,7 +287,8 @@ class Session:
         """Return what an answer says; None if only the client can tell."""
         if not HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             return None
-        said = {name.lower(): value for name, value in answer.headers.items()}
+        # Those of botocore's own kind take ten times as long to read.
+        said = {name.lower(): value for name, value in answer.raw.headers.itermerged()}
         about = {"HTTPStatusCode": answer.status_code, "HTTPHeaders": said, "RetryAttempts": 0}
         found: dict[str, Any] | None = None
         if operation == "list_objects_v2":

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from typing import Any, cast
 
 from django.contrib.staticfiles.storage import ManifestFilesMixin
 
 
-class LazyManifest(ManifestFilesMixin):
+class Resolving:
+    """Resolves ``..`` in URLs: Django's hashing asks for those of directories that styles name."""
+
+    def _url_name(self, name: str | os.PathLike[str] | None) -> str:
+        text = os.fspath(name or "")
+        if ".." in text.split("/"):
+            # As browsers have it: above the root is the root.
+            text = posixpath.normpath(f"/{text}") + "/" * text.endswith("/")
+        return cast("str", super()._url_name(text))  # type: ignore[misc]
+
+
+class LazyManifest(Resolving, ManifestFilesMixin):
     """Django's manifest of hashed names, read at first use instead of in the constructor."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -352,6 +352,20 @@ def test_few_large_files_are_in_memory_at_once(site: Site, bucket: str) -> None:
     assert Heavy.met == []
 
 
+def test_file_that_cannot_be_read_is_named_alone(site: Site, bucket: str) -> None:
+    site.write({f"{number}.txt": b"" for number in range(200)})
+    site.on(Vault, bucket=bucket)
+    site.collect()
+    (site.directory / "100.txt").unlink()
+    (site.directory / "100.txt").symlink_to("nowhere")
+    with pytest.raises(CommandError) as raised:
+        site.collect()
+    assert str(raised.value).splitlines() == [
+        "1 static file could not be compared:",
+        "  100.txt: No such file or directory",
+    ]
+
+
 @pytest.mark.parametrize("jobs", ["0", "-1"])
 def test_jobs_are_above_0(site: Site, bucket: str, jobs: str) -> None:
     site.on(Vault, bucket=bucket)
@@ -384,9 +398,9 @@ def test_progress_is_shown_to_a_person_alone(site: Site, bucket: str) -> None:
     site.collect(stdout=Screen(), stderr=err, verbosity=1)
     assert " of 3 files, " in err.getvalue()
     assert err.getvalue().endswith("\r\033[K")
-    err = io.StringIO()
-    site.collect(stderr=err)
-    assert err.getvalue() == ""
+    for err, options in ((io.StringIO(), {}), (Screen(), {"stdout": Screen(), "verbosity": 0})):
+        site.collect("--clear", stderr=err, **options)
+        assert err.getvalue() == ""
 
 
 # -- comparing ------------------------------------------------------------------------------------
@@ -441,6 +455,46 @@ def test_time_of_a_listing_may_be_told_by_the_minute(site: Site, bucket: str) ->
 # -- hashed names ---------------------------------------------------------------------------------
 
 
+class Counting(HashedVault):
+    """Knows what was written."""
+
+    written: ClassVar[list[str]] = []
+
+    def _write(self, key: str, source: Source, **options: Any) -> None:
+        self.written.append(key)
+        super()._write(key, source, **options)
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_unchanged_manifest_is_left_alone_without_digests_too(
+    site: Site, bucket: str, is_elsewhere: bool
+) -> None:
+    elsewhere = Counting(bucket=f"{bucket}-elsewhere") if is_elsewhere else None
+    site.on(Counting, bucket=bucket, manifest_storage=elsewhere)
+    site.collect()
+    assert "staticfiles.json" in Counting.written
+    Counting.written.clear()
+    site.collect()
+    assert Counting.written == []
+    # The new manifest is as large as the old one.
+    site.write({"c.txt": b"d"}, modified=time.time() + 3600)
+    site.collect()
+    assert len(Counting.written) == 3
+    assert Counting.written[-1] == "staticfiles.json"
+
+
+@pytest.mark.parametrize("command", [Command, of_django.Command])
+def test_directory_in_a_style_may_be_named_by_a_way_up(
+    site: Site, bucket: str, command: Any
+) -> None:
+    style = b"a { background: url(../img/) } b { background: url(../../) }"
+    site.write({"css/a.css": style})
+    site.on(HashedVault, bucket=bucket)
+    site.collect(command=command())
+    paths = json.loads(held(bucket)["staticfiles.json"])["paths"]
+    assert held(bucket)[paths["css/a.css"]] == style.replace(b"(", b'("').replace(b")", b'")')
+
+
 def test_manifest_may_be_kept_elsewhere(site: Site, bucket: str) -> None:
     elsewhere = Vault(bucket=f"{bucket}-elsewhere")
     site.on(HashedVault, bucket=bucket, manifest_storage=elsewhere)
@@ -481,6 +535,7 @@ class Versioned(HashedVault):
     def post_process(self, paths: Any, dry_run: bool = False, **options: Any) -> Any:
         yield from super().post_process(paths, dry_run=dry_run, **options)
         self._save("extra.txt", ContentFile(b"extra"))
+        assert self.get_modified_time("extra.txt") > self.get_modified_time("c.txt")
         yield "extra.txt", "extra.txt", True
 
 
@@ -568,6 +623,25 @@ def test_link_that_leads_nowhere_is_cleared(site: Site, tmp_path: Path) -> None:
     site.on(OverwriteStorage, location=str(root))
     site.collect("--clear")
     assert sorted(each.name for each in root.iterdir()) == ["c.txt", "css", "img"]
+
+
+class Shouting(Command):
+    """Stores something else than the files of the project."""
+
+    def copy_file(self, path: str, prefixed_path: str, source_storage: Any) -> None:
+        if self.delete_file(path, prefixed_path, source_storage):
+            with source_storage.open(path) as file:
+                self.storage.save(prefixed_path, ContentFile(file.read().upper()))
+
+
+def test_content_that_a_command_of_the_project_makes_is_stored(site: Site, bucket: str) -> None:
+    site.on(Vault, bucket=bucket, file_overwrite=False)
+    for content in (b"one", b"three"):
+        site.write({"c.txt": content})
+        site.collect(command=Shouting())
+        assert held(bucket) == {
+            name: each.upper() for name, each in {**SITE, "c.txt": content}.items()
+        }
 
 
 class Choosing(Vault):

@@ -6,14 +6,19 @@ import copy
 import errno
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.core.files.base import File
 from django.core.files.storage import Storage
 
 from storages.base import BaseStorage
 from storages.contents import COPY_SIZE, as_content
 from storages.driver import Entry, Source, Stream
+from storages.staticfiles import Resolving
 from storages.utils import normalize_name
 
 from .collecting import Batch, Destination, Origin
@@ -51,9 +56,10 @@ class Stage:
     def find(self, name: str) -> Entry | None:
         """Return the entry of a file or directory, None if there is none."""
         if kept := self._results.get(name):
-            return Entry(kept.path.stat().st_size)
+            found = kept.path.stat()
+            return Entry(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
         if origin := self._origins.get(name):
-            return Entry(origin.storage.size(origin.path))
+            return Entry(origin.storage.size(origin.path), origin.modified())
         if name in self._directories:
             return DIRECTORY
         return None if name in self._gone else self.destination.entries.get(name)
@@ -102,13 +108,20 @@ class Stage:
         size = kept.path.stat().st_size
         with kept.path.open("rb") as file, self.destination.room(size):
             content = as_content(file, name, kept.content_type)
-            if not self.destination.holds(name, content):
+            if not (self.destination.holds(name, content) or self._reads_alike(name, content)):
                 storage = self.destination.storage
                 storage._publish(storage.key(name), name, content, overwrite=True)
         return size
 
+    def _reads_alike(self, name: str, content: File[Any]) -> bool:
+        """Return True if the storage has a content, where no digest says whether it has."""
+        entry = self.destination.find(name)
+        if entry is None or entry.digest or entry.size != content.size:
+            return False
+        return reads_alike(self.destination.storage, name, content)
 
-class Hashed(BaseStorage):
+
+class Hashed(Resolving, BaseStorage):
     """What a storage's class becomes while names are hashed: its primitives work on a `Stage`."""
 
     _stage: Stage
@@ -173,12 +186,26 @@ class ManifestPlace:
 
     def _save(self, name: str, content: Any) -> str:
         storage: Any = self._storage
+        if reads_alike(storage, name, content):
+            return name
         if isinstance(storage, BaseStorage):
             storage = copy.copy(storage)
             storage.file_overwrite = True
         elif storage.exists(name):
             storage.delete(name)
         return str(storage._save(name, content))
+
+
+def reads_alike(storage: Storage, name: str, content: File[Any]) -> bool:
+    """Return True if a storage has a file of this name and content; leave the content rewound."""
+    try:
+        # Should the old one not be readable, the new one takes its place.
+        with suppress(OSError), storage.open(name) as stored:
+            pairs = zip_longest(stored.chunks(), content.chunks())
+            return all(one == other for one, other in pairs)
+    finally:
+        content.seek(0)
+    return False
 
 
 def staged(destination: Destination, origins: Mapping[str, Origin], directory: Path) -> Any:

@@ -40,6 +40,7 @@ class Target:
         self._ends = ends
         self._origins: dict[str, Origin] = {}
         self._unchanged: dict[str, bool] = {}
+        self._expected: str | None = None
         self._planned: dict[str, int] = {}
         self._doomed: list[str] = []
 
@@ -62,11 +63,17 @@ class Target:
 
     def _compare(self, names: Batch) -> int:
         size = 0
+        errors: dict[str, Exception] = {}
         for name in names:
             origin = self._origins[name]
-            with origin.open() as file:
-                size += file.size
-                self._unchanged[name] = self._destination.holds(name, file, origin.modified())
+            try:
+                with origin.open() as file:
+                    size += file.size
+                    self._unchanged[name] = self._destination.holds(name, file, origin.modified())
+            except Exception as exc:  # noqa: BLE001 - told with the name of its file
+                errors[name] = exc
+        if errors:
+            raise NotDone("compared", errors)
         return size
 
     def is_there(self, name: str) -> bool:
@@ -75,8 +82,8 @@ class Target:
 
     def is_unchanged(self, name: str, origin: Origin) -> bool:
         """Return True if a file is stored as it is."""
-        self._origins[name] = origin
         if name not in self._unchanged:
+            self._origins[name] = origin
             self._compare([name])
         return self._unchanged[name]
 
@@ -117,10 +124,16 @@ class Target:
 
     # -- storing ----------------------------------------------------------------------------------
 
+    def expect(self, name: str, origin: Origin) -> None:
+        """Take the next content that is to be saved for that of a file of the project."""
+        self._origins[name] = origin
+        self._expected = name
+
     def save(self, name: str, content: File[Any]) -> str:
-        """Note that a file of the project is to be stored."""
-        if name not in self._origins:
-            return str(self._destination.original.save(name, content))
+        """Note that a file of the project is to be stored; store what a subclass made of one."""
+        expected, self._expected = self._expected, None
+        if name != expected:
+            return self._replace(name, content)
         self._planned[name] = content.size
         return name
 
@@ -132,15 +145,18 @@ class Target:
 
     def _store(self, names: Batch) -> int:
         (name,) = names
+        with self._origins[name].open() as file, self._destination.room(file.size):
+            size = file.size
+            self._replace(name, file)
+        return size
+
+    def _replace(self, name: str, content: File[Any]) -> str:
         storage = self._destination.replacing
         picks = type(storage).get_available_name is not BaseStorage.get_available_name
         if picks and self.is_there(name):
             # Its own way to find a free name would find another.
             storage.delete(name)
-        with self._origins[name].open() as file, self._destination.room(file.size):
-            size = file.size
-            storage.save(name, file)
-        return size
+        return str(storage.save(name, content))
 
     def post_process(self, paths: Mapping[str, Any], **options: Any) -> Iterator[Any]:
         """Store what was noted, and hash names where the storage does that."""
@@ -229,9 +245,9 @@ class Command(Watched, collectstatic.Command):
         """Return False if a file is stored as it is; an older one will be replaced."""
         if self.target is None:
             return bool(super().delete_file(path, prefixed_path, source_storage))
-        unchanged = self.target.is_unchanged(prefixed_path, Origin(source_storage, path))
         if not self.target.is_there(prefixed_path):
             return True
+        unchanged = self.target.is_unchanged(prefixed_path, Origin(source_storage, path))
         if unchanged and not self.is_link(prefixed_path):
             if prefixed_path not in self.unmodified_files:
                 self.unmodified_files.append(prefixed_path)
@@ -240,9 +256,20 @@ class Command(Watched, collectstatic.Command):
         self.log(f"{'Pretending to delete' if self.dry_run else 'Deleting'} '{path}'")
         return True
 
+    def copy_file(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
+        """Store a file later, unless it is stored as it is."""
+        if self.target:
+            self.target.expect(prefixed_path, Origin(source_storage, path))
+        super().copy_file(path, prefixed_path, source_storage)
+
     def is_link(self, name: str) -> bool:
         """Return True for a symbolic link, as a run with ``--link`` made it."""
         return self.local and Path(self.storage.path(name)).is_symlink()
+
+    def progress(self, text: str = "") -> None:
+        """Show what is going on, unless the command is to be silent."""
+        if self.verbosity > 0:
+            super().progress(text)
 
     def log(self, msg: str, level: int = 2) -> None:
         """Write a line in place of the progress."""

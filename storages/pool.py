@@ -13,6 +13,7 @@ A stream that outlives its call uses `Pool.take`, then `Pool.give_back` or `Pool
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import threading
@@ -30,6 +31,10 @@ RETRY_DELAYS = (0.0, 0.2, 0.8)  # seconds before another try of what lost its co
 
 Connection = TypeVar("Connection", bound=Hashable)
 Result = TypeVar("Result")
+
+
+class CrowdedError(ConnectionAbortedError):
+    """Raised by `Connector.connect` where the server takes no more connections for now."""
 
 
 class Connector(Protocol[Connection]):
@@ -124,6 +129,14 @@ class Pool(Generic[Connection]):
 
     def take(self) -> Connection:
         """Return a connection to use alone; hand it to `give_back` or `drop` afterwards."""
+        while True:
+            try:
+                return self._take()
+            except CrowdedError:
+                if not self._can_make_do():
+                    raise
+
+    def _take(self) -> Connection:
         while (found := self._reserve()) is not None:
             connection, since = found
             if self.connector.check(connection, time.monotonic() - since):
@@ -140,6 +153,12 @@ class Pool(Generic[Connection]):
         with self._lock:
             self._leased[connection] = True
         return connection
+
+    def _can_make_do(self) -> bool:
+        """Lower the limit to the connections there are, for a time; return False without any."""
+        with self._lock:
+            self._lowered = (self._open, time.monotonic() + self.limits[1])
+            return self._open > 0
 
     def _connect(self) -> Connection:
         try:
@@ -159,7 +178,7 @@ class Pool(Generic[Connection]):
                 if self._waiting:
                     self._changed.notify()
         if wanted:
-            _sweeper.expect(self.limits[1])
+            _sweeper.expect(self, self.limits[1])
         else:
             self.drop(connection)
 
@@ -178,6 +197,14 @@ class Pool(Generic[Connection]):
             self._leased = dict.fromkeys(self._leased, False)
         self._drop_idle()
 
+    def end(self) -> None:
+        """Close all connections, leased ones too: whoever uses them meets a lost connection."""
+        with self._lock:
+            leased = [*self._leased]
+        for each in leased:
+            self.drop(each)
+        self._drop_idle()
+
     def _drop_idle(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
@@ -187,6 +214,8 @@ class Pool(Generic[Connection]):
         """Lease the connection used last, or count a new one in and return None."""
         limit, _, wait_timeout = self.limits
         with self._lock:
+            if self._lowered[0] and time.monotonic() < self._lowered[1]:
+                limit = min(limit, self._lowered[0])
             if not self._idle and self._open >= limit:
                 self._wait_for_one(limit, wait_timeout)
             if not self._idle:
@@ -244,6 +273,7 @@ class Pool(Generic[Connection]):
         self._idle = []
         self._leased = {}
         self._open = 0
+        self._lowered = (0, 0.0)
         self._owner = os.getpid()
 
     def after_fork(self) -> None:
@@ -259,12 +289,15 @@ class _Sweeper:
 
     def __init__(self) -> None:
         self.pools: weakref.WeakSet[Pool[Any]] = weakref.WeakSet()
+        self._has_pools = False
         self.reset()
 
     def reset(self) -> None:
         """Begin anew, in a forked child too, where the thread is not there."""
         self._lock = threading.Lock()
         self._earlier = threading.Event()
+        # A pool that nobody else keeps has to live until its idle connections are closed.
+        self._kept: set[Pool[Any]] = set()
         self._is_running = False
         self._planned = 0.0
 
@@ -272,9 +305,19 @@ class _Sweeper:
         """Watch a pool as long as it lives."""
         with self._lock:
             self.pools.add(pool)
+            if not self._has_pools:
+                # Not before: this has to come before what paramiko does there, which ends the
+                # threads that take in the answers for which open files would wait.
+                atexit.register(self._at_exit)
+                self._has_pools = True
 
-    def expect(self, seconds: float) -> None:
-        """Look at the pools at the latest in so many seconds."""
+    def _at_exit(self) -> None:
+        for pool in list(self.pools):
+            pool.end()
+
+    def expect(self, pool: Pool[Any], seconds: float) -> None:
+        """Look at a pool at the latest in so many seconds."""
+        self._kept.add(pool)
         if self._is_running and time.monotonic() + seconds >= self._planned:
             return
         with self._lock:
@@ -292,7 +335,7 @@ class _Sweeper:
             self._earlier.clear()
             with self._lock:
                 pools = [*self.pools]
-            waits = [wait for pool in pools if (wait := pool.sweep()) is not None]
+            waits = [wait for pool in pools if (wait := self._sweep(pool)) is not None]
             with self._lock:
                 # One may have become idle since, and relies on this thread. Between two uses of a
                 # busy pool none is, for an instant.
@@ -304,6 +347,15 @@ class _Sweeper:
                 seconds = min(waits, default=LINGER)
                 self._planned = time.monotonic() + seconds
             self._earlier.wait(seconds)
+
+    def _sweep(self, pool: Pool[Any]) -> float | None:
+        wait = pool.sweep()
+        if wait is None:
+            self._kept.discard(pool)
+            # A connection may have come back since.
+            if pool.is_idle:
+                self._kept.add(pool)
+        return wait
 
 
 _sweeper = _Sweeper()
@@ -336,8 +388,10 @@ def shared(
 
 
 def _after_fork_in_child() -> None:
+    # Kept alive until they are told: finalizers of connections may write to the parent's sockets.
+    pools = list(_sweeper.pools)
     _sweeper.reset()
-    for pool in list(_sweeper.pools):
+    for pool in pools:
         pool.after_fork()
 
 

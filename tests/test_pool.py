@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from storages.pool import Pool, shared
+from storages.pool import CrowdedError, Pool, shared
 
 LIMIT = 10  # seconds a test waits for another thread
 
@@ -55,6 +57,23 @@ class Connector:
 
     def abandon(self, connection: socket.socket) -> None:
         connection.close()
+
+
+@dataclass
+class Crowded(Connector):
+    """Connects to a server that takes so many connections at once."""
+
+    most: int = 3
+    refused: int = 0
+    lock: Any = field(default_factory=threading.Lock, compare=False)
+
+    def connect(self) -> socket.socket:
+        with self.lock:
+            if not self.most:
+                self.refused += 1
+                raise CrowdedError(errno.ECONNABORTED, "Full")
+            self.most -= 1
+        return super().connect()
 
 
 class Numbers(socketserver.ThreadingTCPServer):
@@ -99,6 +118,12 @@ def ask(connection: socket.socket) -> int:
     """Return the number the server gave to this connection."""
     connection.sendall(b"?")
     return connection.recv(1)[0]
+
+
+def slow_ask(connection: socket.socket) -> int:
+    for _ in range(20):
+        number = ask(connection)
+    return number
 
 
 def test_connection_is_used_again(connector: Connector) -> None:
@@ -181,6 +206,29 @@ def test_taker_waits_for_one_that_comes_back(connector: Connector) -> None:
             assert ask(connection) == 1
         waiting.join(LIMIT)
     assert answers == [1]
+
+
+def test_pool_makes_do_with_the_connections_that_a_full_server_gives(server: Numbers) -> None:
+    connector = Crowded(server.server_address[1])
+    with a_pool(connector, limit=20) as pool, ThreadPoolExecutor(20) as threads:
+        numbers = set(threads.map(lambda _: pool.run(slow_ask), range(200)))
+    assert len(numbers) == server.accepted == 3
+    # Who was refused waits for one that comes back, and asks for no more.
+    assert connector.refused <= 20
+
+
+def test_server_that_is_full_of_others_is_an_error(server: Numbers) -> None:
+    with a_pool(Crowded(server.server_address[1], most=0)) as pool, pytest.raises(CrowdedError):
+        pool.run(ask)
+
+
+def test_pool_that_nobody_keeps_closes_its_connections_all_the_same(connector: Connector) -> None:
+    pool = Pool(connector, limit=1, idle_timeout=0.2, wait_timeout=LIMIT)
+    with pool.lease():
+        pass
+    del pool
+    gc.collect()
+    assert connector.closing.wait(LIMIT)
 
 
 def test_failed_connect_frees_its_place(server: Numbers, connector: Connector) -> None:

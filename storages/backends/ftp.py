@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import ftplib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from storages.utils import normalize_name
 
 from ._ftp.connector import Connector
 from ._ftp.downloads import Content
-from ._ftp.errors import FTPStorageException, explain
+from ._ftp.errors import FTPStorageException, explain, told
 from ._ftp.options import FTPOptions
 from ._ftp.session import Files
 from ._ftp.uploads import Upload
@@ -100,10 +101,13 @@ class FTPStorage(FTPOptions):
 
     def _entries(self, connection: Files, key: str) -> dict[str, Entry]:
         path = connection.path(key)
-        # The root is made by the first save.
-        if key == self.key("", root=True) and connection.find(path) is None:
-            return {}
-        return connection.entries(path)
+        try:
+            return connection.entries(path)
+        except ftplib.Error as exc:
+            # The root is made by the first save.
+            if key == self.key("", root=True) and told(exc) == errno.ENOENT:
+                return {}
+            raise
 
     # -- errors -----------------------------------------------------------------------------------
 

@@ -39,6 +39,24 @@ class Files(asyncssh.SFTPServer):
             raise asyncssh.SFTPPermissionDenied("Permission denied")
         return super().map_path(path)
 
+    def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> Any:
+        try:
+            return super().open(path, pflags, attrs)
+        except FileNotFoundError:
+            self._say_it_vaguely()
+            raise
+
+    def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
+        try:
+            return super().mkdir(path, attrs)
+        except FileNotFoundError:
+            self._say_it_vaguely()
+            raise
+
+    def _say_it_vaguely(self) -> None:
+        if self.quirks.vague:
+            raise asyncssh.SFTPFailure("Failure") from None
+
     def posix_rename(self, oldpath: bytes, newpath: bytes) -> Any:
         if not self.quirks.posix_rename:
             raise asyncssh.SFTPOpUnsupported("Operation not supported")
@@ -68,6 +86,9 @@ class Files(asyncssh.SFTPServer):
             each.attrs = self._told(each.attrs)
             yield each
 
+    def read(self, file_obj: object, offset: int, size: int) -> Any:
+        return super().read(file_obj, offset, (size + 1) // 2 if self.quirks.short else size)
+
     def write(self, file_obj: object, offset: int, data: bytes) -> Any:
         left = len(data) if self.quirks.quota is None else max(0, self.quirks.quota - offset)
         if left < len(data) and not self.quirks.lossy:
@@ -88,6 +109,8 @@ class Files(asyncssh.SFTPServer):
         attrs = asyncssh.SFTPAttrs.from_local(found) if is_native else found
         if attrs.mtime is not None:
             attrs.mtime += self.quirks.clock
+        if attrs.size is not None:
+            attrs.size += self.quirks.extra
         if self.quirks.hides == "size":
             attrs.size = None
         if self.quirks.hides == "kind":

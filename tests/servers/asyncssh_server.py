@@ -25,6 +25,9 @@ class Quirks:
     lossy: bool = False  # writing beyond `quota` succeeds, and the bytes are lost
     denied: str = ""  # names with this in them are refused
     hides: str = ""  # "size", "kind" or "handles": of what it tells nothing
+    vague: bool = False  # it says "failure" where a directory is missing
+    short: bool = False  # reads bring half of what was asked for
+    extra: int = 0  # bytes that it tells too much of each file's size
     clock: int = 0  # seconds by which it is fast
 
 

@@ -9,10 +9,15 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.servers.accounts import AccountServer, needs_root
 from tests.servers.process import HOST
 from tests.servers.unpacked import BUILD, libraries, prefix_of, unpack
+
+if TYPE_CHECKING:
+    from tests.servers.certificates import Certificate
+    from tests.servers.ftp import TLS
 
 PACKAGES = ("inetutils-ftpd",)
 UNPACKED = BUILD / "inetutils-ftpd"
@@ -23,6 +28,12 @@ class Inetutils(AccountServer):
     """Serve the whole file system, from `root` on, to a user of the system."""
 
     name = "inetutils"
+
+    def __init__(
+        self, tls: TLS = "", certificate: Certificate | None = None, *, zone: str = ""
+    ) -> None:
+        super().__init__(tls, certificate)
+        self.zone = zone  # of the times in its listings; else UTC
 
     @property
     def place(self) -> str:  # type: ignore[override]
@@ -35,7 +46,8 @@ class Inetutils(AccountServer):
         return needs_root("inetutils-ftpd")
 
     def environment(self) -> dict[str, str]:
-        return {"PYTHONPATH": str(PROJECT)} | libraries(UNPACKED)
+        zone = {"TZ": self.zone} if self.zone else {}
+        return {"PYTHONPATH": str(PROJECT)} | libraries(UNPACKED) | zone
 
     def command(self) -> list[str]:
         program = [f"{_prefix()}/usr/sbin/ftpd", "--auth=default", "--umask=022"]

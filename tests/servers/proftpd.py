@@ -19,7 +19,10 @@ from tests.servers.ssh import SSHServer
 from tests.servers.unpacked import BUILD, libraries, prefix_of, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from tests.servers.certificates import Certificate
+    from tests.servers.ftp import TLS
 PACKAGES = ("proftpd-core", "proftpd-mod-crypto")
 ACCOUNT = "nobody"  # of the system, whom the server becomes
 
@@ -85,9 +88,21 @@ def _admit(directory: Path, root: Path, user: str) -> None:
 
 
 class Proftpd(FTPServer):
-    """Serve FTP to a user who is in the server's own password file only."""
+    """Serve FTP to a user who is in the server's own password file only.
+
+    ``config`` adds lines to its configuration, for example ``{"MaxClientsPerHost": 2}``.
+    """
 
     name = "proftpd"
+
+    def __init__(
+        self,
+        tls: TLS = "",
+        certificate: Certificate | None = None,
+        config: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(tls, certificate)
+        self.config = dict(config or {})
 
     @classmethod
     def available(cls) -> str | None:
@@ -102,7 +117,7 @@ class Proftpd(FTPServer):
     def prepare(self) -> None:
         super().prepare()
         _admit(self.directory, self.root, self.user)
-        settings = [*_settings(self.directory, self.port), *self._ports()]
+        settings = [*_settings(self.directory, self.port), *self._ports(), *self.config.items()]
         settings += self._tls_settings() if self.tls else ()
         text = "".join(f"{option} {value}\n" for option, value in settings)
         (self.directory / "proftpd.conf").write_text(text + PERMISSIONS)

@@ -44,6 +44,7 @@ class ScriptedFTP(socketserver.ThreadingTCPServer):
         finals: Mapping[str, str | None] | None = None,
         hang_ups: set[str] | None = None,
         replaces: bool = True,
+        ready: str = "350",
     ) -> None:
         super().__init__((HOST, 0), _Session)
         self.replies = {**REPLIES, **(replies or {})}
@@ -51,6 +52,7 @@ class ScriptedFTP(socketserver.ThreadingTCPServer):
         self.finals = finals or {}
         self.hang_ups = hang_ups or set()
         self.replaces = replaces  # whether a rename replaces its target
+        self.ready = ready  # code of the reply to RNFR
         self.files: dict[str, bytes] = {}
         self.directories = {"/", "/home"}
         self.commands: list[str] = []
@@ -177,7 +179,7 @@ class _Session(socketserver.StreamRequestHandler):
 
     def rnfr(self, path: str) -> str:
         self.old_name = path
-        return "350 To what?" if path in self.server.files else MISSING
+        return f"{self.server.ready} To what?" if path in self.server.files else MISSING
 
     def rnto(self, path: str) -> str:
         if not self.server.replaces and path in self.server.files:

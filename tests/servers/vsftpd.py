@@ -25,9 +25,11 @@ class Vsftpd(AccountServer):
         *,
         reuse: bool = True,
         zone: str = "",
+        most: int = 0,
     ) -> None:
         super().__init__(tls, certificate)
         self.zone = zone  # whose time it tells, as Debian's configuration does; else UTC
+        self.most = most  # connections that it takes from one address; 0 is no limit
         self.reuse = reuse  # whether data connections have to resume the control's TLS session
 
     @classmethod
@@ -67,6 +69,7 @@ class Vsftpd(AccountServer):
             "utf8_filesystem": "YES",
             "xferlog_enable": "NO",
             "delay_failed_login": "0",
+            "max_per_ip": str(self.most),
             "use_localtime": "YES" if self.zone else "NO",
         }
 

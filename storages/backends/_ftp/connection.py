@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import cast
 
-from .errors import PLACE, REFUSED, UNKNOWN, Refusal, UnknownCommand
+from .errors import PLACE, REFUSED, UNKNOWN, UnknownCommand, unwelcome
 from .location import Location
-from .transfers import Lines, is_ready, without_delay
+from .transfers import Lines, is_ready, kept_alive, without_delay
 
 LAST_WORDS = 5.0  # seconds that a reply to a broken transfer is waited for
 
@@ -47,7 +47,7 @@ class Connection(ftplib.FTP):
         self.set_pasv(not location.active)
         sock = socket.create_connection((location.host, location.port), timeout)
         try:
-            self._begin(without_delay(sock), secure=location.implicit)
+            self._begin(kept_alive(without_delay(sock)), secure=location.implicit)
             self._sign_in(location)
             self._learn(encoding)
         except BaseException:
@@ -89,8 +89,8 @@ class Connection(ftplib.FTP):
                 refused = errno.EPROTO, "The FTP server refuses to encrypt transfers"
                 self.voidcmd("PBSZ 0")
                 self.voidcmd("PROT P")
-        except ftplib.Error as exc:
-            raise Refusal(*refused) from exc
+        except (ftplib.Error, ConnectionAbortedError) as exc:
+            raise unwelcome(exc, *refused) from exc
 
     def _learn(self, encoding: str | None) -> None:
         """Ask what the server can, and have names in UTF-8 and content unchanged."""

@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 
+from storages.pool import CrowdedError
 from storages.utils import shown
 
 # What servers write behind the codes that mean anything; the first that is found holds.
@@ -38,6 +39,11 @@ _CODES = {
     "552": errno.ENOSPC,
     "553": errno.EACCES,
 }
+
+# Too many connections, said by some as a refused login (ProFTPD's 530); not too many failures.
+_FULL = re.compile(
+    "(?!.*(fail|attempt|incorrect|invalid)).*(too many|maximum)", re.IGNORECASE | re.DOTALL
+)
 
 #: What a server answers that goes on to listen.
 REFUSED = (ftplib.error_perm, ftplib.error_temp)
@@ -85,6 +91,18 @@ def told(exc: ftplib.Error) -> int | None:
 def errno_of(exc: ftplib.Error) -> int:
     """Return the errno for a refusal: what its text tells, or else its code."""
     return told(exc) or _CODES.get(str(exc)[:3], errno.EIO)
+
+
+def unwelcome(exc: Exception, code: int, text: str) -> Exception:
+    """Return the error for a refusal to sign in, which another time may not be one."""
+    said = getattr(exc, "strerror", None) or str(exc)
+    if said.startswith("421") or _FULL.match(said):
+        return CrowdedError(
+            errno.ECONNABORTED,
+            f"The FTP server says {shown(said)}: if it limits connections, lower the option "
+            "'max_connections' (setting FTP_STORAGE_MAX_CONNECTIONS)",
+        )
+    return Refusal(code, f"{text}; it says {shown(said)}")
 
 
 def explain(exc: Exception, server: str) -> tuple[int, str]:

@@ -18,17 +18,18 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from storages.driver import Entry
+from storages.temporaries import PATTERN
 
-from .connection import Connection, without
-from .errors import MISSING, REFUSED, Refusal, UnknownCommand, told
-from .listings import Listing, parse_facts, parse_list, parse_time
+from .errors import MISSING, REFUSED, UNKNOWN, Refusal, UnknownCommand, told
+from .listings import Listing, parse_facts, parse_list
+from .times import Timed
 from .transfers import Download, lines_of
 
 _DIRECTORY = Entry(0, is_directory=True)
 _CUT = re.compile(r"truncated|limit(ed| reached| exceeded)|too many", re.IGNORECASE)
 
 
-class Lookups(Connection):
+class Lookups(Timed):
     """Looks at the files that a connection leads to."""
 
     refusals = (*REFUSED, Refusal)
@@ -49,15 +50,6 @@ class Lookups(Connection):
         """Return the directory that signing in leads to."""
         path = ftplib.parse257(self.sendcmd("PWD"))
         return path.encode("latin-1").decode(self.path_encoding, "surrogateescape")
-
-    def ask(self, verb: str, path: str) -> str:
-        """Send one command about one path and return the reply."""
-        # As `_hiding` does, in fewer steps: this is done for every request.
-        sent = path.encode(self.path_encoding, "surrogateescape").decode("latin-1")
-        try:
-            return self.sendcmd(f"{verb} {sent}")
-        except REFUSED as exc:
-            raise without(sent, exc) from None
 
     # -- what is there ----------------------------------------------------------------------------
 
@@ -80,11 +72,7 @@ class Lookups(Connection):
                     raise
         with suppress(*REFUSED):
             return self._by_size(path)
-        parent, name = posixpath.split(path)
-        entries = self.entries(parent)
-        if name not in entries:
-            raise Refusal(errno.ENOENT, "No such file")
-        return entries[name]
+        return self._in_parent(path)
 
     def find(self, path: str) -> Entry | None:
         """Describe what is at a path, None only where nothing is."""
@@ -140,24 +128,33 @@ class Lookups(Connection):
         """
         if self.has_facts:
             return self.entries(path)
-        with suppress(ftplib.Error):
-            if self._enter(path) and self.can_enter:
-                found = self._list_with("LIST -a", pattern)
-                return {name: entry for name, entry in found.items() if entry is not None}
-        return {}
+        found = self.in_utc(path, self._matching(path, pattern))
+        return {name: entry for name, entry in found.items() if entry is not None}
+
+    def _in_parent(self, path: str) -> Entry:
+        parent, name = posixpath.split(path)
+        entries: dict[str, Entry] = {}
+        problem: ftplib.Error = Refusal(errno.ENOENT, "No such file")
+        try:
+            entries = self.entries(parent)
+        except ftplib.Error as exc:
+            problem = exc
+        if name in entries:
+            return entries[name]
+        # The parent may only be passed through, and some servers list it as empty then.
+        if not entries and self.can_enter and self._enter(path):
+            return _DIRECTORY
+        raise problem
 
     def _by_facts(self, path: str) -> Entry | None:
         lines = self.ask("MLST", path).split("\n")
         return parse_facts(lines[1].removeprefix(" "))[1] if len(lines) > 2 else None
 
-    def _by_size(self, path: str) -> Entry:
+    def _by_size(self, path: str, *, with_time: bool = True) -> Entry:
         size = self.ask("SIZE", path)[4:].strip()
         if not (size.isascii() and size.isdigit()):
             raise ftplib.error_proto("The reply to SIZE is no number")
-        modified = None
-        with suppress(*REFUSED):
-            modified = parse_time(self.ask("MDTM", path)[4:].strip())
-        return Entry(int(size), modified)
+        return Entry(int(size), self.time_of(path) if with_time else None)
 
     def _follow(self, path: str) -> Entry:
         """Describe what a link leads to: files have a size; one that leads nowhere is a file."""
@@ -188,9 +185,12 @@ class Lookups(Connection):
         if self.has_facts:
             try:
                 return dict(map(parse_facts, self._lines("MLSD", argument)))
-            except UnknownCommand:
+            except ftplib.error_perm as exc:
+                # 501 comes from servers that take it with an argument alone.
+                if str(exc)[:3] not in {*UNKNOWN, "501"}:
+                    raise
                 self.has_facts = False
-        return self._list(argument)
+        return self.in_utc(path, self._list(argument))
 
     def _insist_on_entering(self, path: str) -> None:
         entry = self.find(path) if path != "/" else _DIRECTORY
@@ -214,6 +214,18 @@ class Lookups(Connection):
             raise Refusal(errno.EACCES, "The directory cannot be listed")
         return found
 
+    def _matching(self, path: str, pattern: str) -> Listing:
+        """List what has names of a pattern; nothing where that is not known to work."""
+        with suppress(ftplib.Error):
+            if self._enter(path) and self.can_enter:
+                return self._list_with("LIST -a", pattern)
+        return {}
+
+    def _listed(self, path: str) -> datetime | None:
+        parent, name = posixpath.split(path)
+        entry = self._matching(parent, PATTERN).get(name)
+        return None if entry is None else entry.modified
+
     def _list_with(self, command: str, argument: str) -> Listing:
         return parse_list(self._lines(command, argument), datetime.now(UTC))
 
@@ -235,10 +247,3 @@ class Lookups(Connection):
             if _CUT.search(download.finish()):
                 raise Refusal(errno.EIO, "The server cut its listing: raise its limit of entries")
         return lines, download.is_ragged
-
-    def _existing(self, path: str, exc: Exception) -> Entry:
-        """Describe what is at a path about which the server refused something."""
-        entry = self.find(path)
-        if entry is None:
-            raise Refusal(errno.ENOENT, "No such file") from exc
-        return entry

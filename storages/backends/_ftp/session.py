@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import errno
 import posixpath
+import time
 from contextlib import closing, suppress
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
 
 from storages.driver import Entry, Source
-from storages.temporaries import NO_EXCLUSION, beside, notice
+from storages.temporaries import NO_EXCLUSION, beside, corrected, notice
 
 from .errors import REFUSED, BrokenTransferError, ContentError, Refusal, UnknownCommand
 from .lookups import Lookups
+from .times import VALID
 from .transfers import BLOCK, Download, send
 
 
 class Files(Lookups):
     """The files that a connection leads to."""
-
-    #: What was found out of the server, for all its connections.
-    traits: dict[str, Any]
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -113,15 +111,6 @@ class Files(Lookups):
         self.ask("RNFR", source)
         self.ask("RNTO", target)
 
-    def set_modified(self, path: str, moment: datetime) -> None:
-        """Set the time of a file where the server lets clients do that.
-
-        By MFMT (draft-somers-ftp-mfxx), or by the MDTM with a time that came before it. To a server
-        in local time that is the time by which it tells it as well.
-        """
-        with suppress(*REFUSED):
-            self.ask(f"{'MFMT' if self.has_times else 'MDTM'} {moment:%Y%m%d%H%M%S}", path)
-
     # -- content ----------------------------------------------------------------------------------
 
     def retrieve(self, path: str, start: int) -> Download:
@@ -160,6 +149,19 @@ class Files(Lookups):
             self.traits["sizes"] = False
         return replace(entry, size=size)
 
+    def stored(self, path: str) -> Entry:
+        """Describe a file that was written just now, by its size alone where the clock is right."""
+        now = time.monotonic()
+        if not self.has_facts and now < self.traits.get("clock due", 0.0):
+            with suppress(*REFUSED):
+                size = self._by_size(path, with_time=False)
+                return self.measured(path, replace(size, modified=datetime.now(UTC)))
+        self.learn_zones(path)
+        entry = self.measured(path, self.describe(path))
+        if entry.modified is not None and corrected(entry.modified) is None:
+            self.traits["clock due"] = now + VALID
+        return entry
+
     def store(self, path: str, source: Source) -> None:
         """Write a file from the current position of ``source``."""
         with self._hiding(path) as sent:
@@ -172,3 +174,10 @@ class Files(Lookups):
                     self.voidresp()
                 raise
             self.voidresp()
+
+    def _existing(self, path: str, exc: Exception) -> Entry:
+        """Describe what is at a path about which the server refused something."""
+        entry = self.find(path)
+        if entry is None:
+            raise Refusal(errno.ENOENT, "No such file") from exc
+        return entry

@@ -30,6 +30,7 @@ BLOCK = 256 * 1024  # bytes sent or received at once
 LONGEST_REPLY = 1 << 20  # bytes
 # One line, or several up to the one that repeats the code without a dash (RFC 959 section 4.2).
 _REPLY = re.compile(rb"(?:(\d\d\d)-[^\n]*\n(?:[^\n]*\n)*?\1(?!-)[^\n]*\n)|(?!\d\d\d-)[^\n]*\n")
+KEEP_ALIVE = 60  # seconds
 POLL = 0.02  # seconds between two looks at what is not sent yet
 
 
@@ -191,6 +192,19 @@ def without_delay(sock: socket.socket) -> socket.socket:
     """Make a socket send small pieces at once, where each would wait for an acknowledgement."""
     with suppress(OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def kept_alive(sock: socket.socket) -> socket.socket:
+    """Let the system ask the peer each minute: routers forget a connection that is quiet.
+
+    That of commands is quiet as long as a transfer lasts.
+    """
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+        with suppress(OSError, AttributeError):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), KEEP_ALIVE)
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return sock
 
 

@@ -49,7 +49,7 @@ class Upload:
                 raise
             connection.make_directories(posixpath.dirname(path))
             self._store(connection, path)
-        stored = connection.measured(path, connection.describe(path))
+        stored = connection.stored(path)
         if stored.size != self._source.size:
             # A lost connection, as far as one can tell, after which another may do better.
             raise ConnectionAbortedError(

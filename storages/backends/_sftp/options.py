@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import signature
@@ -200,7 +201,9 @@ class SFTPOptions(PooledStorage):
     def doubts(self) -> Iterator[str]:
         """Yield why no host can be known, which django-storages 1.14 did not mind."""
         is_strict = self.host_key_policy == "reject" and not self.host_keys
-        if is_strict and not Path(self.known_host_file).expanduser().exists():
+        # A user without a home has none for "~" either.
+        path = os.path.expanduser(self.known_host_file)  # noqa: PTH111
+        if is_strict and not Path(path).exists():
             yield (
                 "the server will be refused, because there is no file of known hosts: set "
                 "'host_keys' (SFTP_HOST_KEYS), or make the file that 'known_host_file' "

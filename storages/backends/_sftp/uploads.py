@@ -125,14 +125,18 @@ class Upload:
             self._make_directories(session, path)
         except session.refusals:
             # The protocol has no word for "is there already", perhaps made a moment ago, and none
-            # for a parent that is a file.
+            # for a parent that is a file. Some have none for one that is missing either.
+            parent = posixpath.dirname(path)
             found = _found(session, path)
-            nearest = found or _found(session, posixpath.dirname(path) or ".")
-            if nearest is not None and not nearest.is_directory:
+            nearest = found or _found(session, parent or ".")
+            if nearest is None and parent not in ("", path):
+                self._make_directories(session, parent)
+                self._make_directories(session, path)
+            elif nearest is not None and not nearest.is_directory:
                 raise NotADirectoryError(
                     errno.ENOTDIR, "A file is where a directory must be"
                 ) from None
-            if found is None:
+            elif found is None:
                 raise
         else:
             self._set_rights(session, path)

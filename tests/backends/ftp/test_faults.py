@@ -32,6 +32,7 @@ from tests.servers.scripted_ftp import ScriptedFTP
 from tests.servers.vsftpd import Vsftpd
 
 CONTENT = os.urandom(400_000)
+TCP = Path("/proc/net/tcp")  # with timers of kind 02 where a connection is kept alive
 SERVERS = [Pyftpdlib, Vsftpd, Proftpd]
 
 
@@ -507,6 +508,23 @@ def test_server_whose_rename_refuses_a_taken_name_is_overwritten_nevertheless() 
         assert server.files == {"/home/a.bin": CONTENT}
 
 
+def test_code_of_a_finished_command_is_taken_where_a_rename_begins() -> None:
+    with ScriptedFTP(ready="250") as server, scripted(server) as storage:
+        assert [save(storage), save(storage)] == ["a.bin", *set(storage.listdir("")[1]) - {"a.bin"}]
+
+
+@pytest.mark.skipif(not TCP.exists(), reason="only Linux shows which connections are asked")
+def test_control_connection_is_kept_alive_while_a_transfer_takes_long() -> None:
+    # Routers forget a connection on which nothing passes.
+    for server in running(Pyftpdlib()):
+        with FTPStorage(location(server)) as storage:
+            save(storage)
+            peer = f"0100007F:{server.port:04X}"
+            lines = [line.split() for line in TCP.read_text().splitlines()]
+            timers = [words[5][:2] for words in lines if words[2] == peer and words[3] == "01"]
+            assert timers == ["02"]
+
+
 def test_name_that_may_not_be_probed_is_not_said_to_be_free() -> None:
     with (
         ScriptedFTP({"SIZE": "550 No.", "LIST": "550 Access is denied."}) as server,
@@ -545,6 +563,7 @@ PROMISING = "211-Features:\r\n MLST type*;size*;\r\n UTF8\r\n211 End"
     [
         {"FEAT": PROMISING, "MLST": "500 What?", "MLSD": "502 Not here."},
         {"FEAT": PROMISING, "MLST": "502 Not here.", "MLSD": "500 What?"},
+        {"FEAT": PROMISING, "MLST": "500 What?", "MLSD": "501 Missing parameters"},
         {"FEAT": "451 Not now."},
         {"OPTS": "451 Not now."},
         {"PASV": "502 Not here."},
@@ -568,6 +587,24 @@ def test_one_refused_command_never_makes_a_storage_useless(replies: dict[str, st
             assert not storage.exists("missing.txt")
         storage.delete("a.bin")
         assert [*server.files] == ["/home/b.bin"]
+
+
+def test_listing_is_of_the_working_directory_whatever_a_server_makes_of_an_argument() -> None:
+    for features in (PROMISING, "211 None."):
+        with ScriptedFTP({"FEAT": features}) as server, scripted(server) as storage:
+            save(storage, "in/a.bin")
+            assert [name for name, _ in storage.scan("", recursive=True)] == ["in/a.bin"]
+            listed = {each for each in server.commands if each.startswith(("LIST", "MLSD"))}
+            assert listed <= {"LIST", "LIST -a", "LIST -a .storages-*", "MLSD"}
+
+
+def test_reply_that_is_cut_within_its_line_is_no_reply(storage: FTPStorage, proxy: Proxy) -> None:
+    save(storage)
+    for size in range(1, 500, 9):
+        proxy.drop_connections()
+        proxy.limit_data(size, "down", times=1)
+        assert storage.exists("a.bin")
+        proxy.clear()
 
 
 def test_features_may_stand_behind_the_code_on_each_line() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,17 +18,21 @@ from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.test import override_settings
 
+from storages.backends._ftp.times import LOCAL_TIME
 from storages.backends.ftp import FTPStorage
 from storages.temporaries import NO_EXCLUSION, STEPS_ASIDE
 from tests.backends.ftp.server import FTPDirectory, location, running
 from tests.servers.ftp import FTPServer
+from tests.servers.inetutils import Inetutils
 from tests.servers.process import HOST
+from tests.servers.proftpd import Proftpd
 from tests.servers.proxy import Proxy
 from tests.servers.pureftpd import PureFTPd
 from tests.servers.rclone import RcloneFTP
 from tests.servers.scripted_ftp import ScriptedFTP
 from tests.servers.vsftpd import Vsftpd
 
+YESTERDAY = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=1)
 LARGE = b"content " * 1_000_000
 
 
@@ -92,12 +100,115 @@ def test_server_that_renames_to_free_names_only_is_told_once(
     assert caplog.record_tuples.count(("storages", logging.WARNING, STEPS_ASIDE)) == 1
 
 
-def test_file_has_the_right_time_on_a_server_that_tells_local_time() -> None:
-    for server in running(Vsftpd(zone="America/New_York")):
-        with FTPStorage(location(server)) as storage:
+@pytest.fixture(scope="module", params=["America/New_York", "Asia/Kolkata"])
+def local(request: pytest.FixtureRequest) -> Iterator[FTPServer]:
+    for server in running(Vsftpd(zone=request.param)):
+        (server.root / "old.txt").write_bytes(b"of another client")
+        os.utime(server.root / "old.txt", (YESTERDAY.timestamp(), YESTERDAY.timestamp()))
+        yield server
+
+
+def test_file_has_the_right_time_on_a_server_that_tells_local_time(local: FTPServer) -> None:
+    with FTPStorage(location(local), timeout=11) as storage:
+        for turn in range(3):
+            name = save(storage, f"{turn}.bin")
+            written = (local.root / name).stat().st_mtime
+            assert storage.get_modified_time(name).timestamp() == int(written)
+            assert abs(time.time() - written) < 60
+        assert storage.get_modified_time("old.txt") == YESTERDAY
+        assert storage.notices() == (LOCAL_TIME,)
+
+
+@pytest.mark.parametrize("timeout", [12, 13])  # each like a new process, which knows nothing yet
+def test_time_of_another_clients_file_is_right_on_a_server_in_local_time(
+    local: FTPServer, timeout: int
+) -> None:
+    with FTPStorage(location(local), timeout=timeout) as storage:
+        looks: list[Callable[[], object]] = [
+            lambda: storage.get_modified_time("old.txt"),
+            lambda: dict(storage.scan(""))["old.txt"].modified,
+        ]
+        for look in looks if timeout == 12 else reversed(looks):
+            assert look() == YESTERDAY
+        assert not [*local.root.glob(".storages-*")]
+
+
+def test_server_in_local_time_that_lets_nothing_be_written_is_read_all_the_same(
+    local: FTPServer,
+) -> None:
+    directory = local.root / "read only"
+    directory.mkdir(mode=0o555, exist_ok=True)
+    shutil.copy2(local.root / "old.txt", directory)
+    with FTPStorage(location(local, "read only"), timeout=14) as storage:
+        assert abs(storage.get_modified_time("old.txt") - YESTERDAY) < timedelta(hours=14)
+        assert storage.open("old.txt").read() == b"of another client"
+
+
+def test_times_of_a_listing_are_right_where_it_alone_is_in_local_time() -> None:
+    for server in running(Inetutils(zone="Asia/Kolkata")):
+        with FTPStorage(location(server), encoding="utf-8", base_url="/") as storage:
             save(storage)
-            age = datetime.now(UTC) - storage.get_modified_time("a.bin")
-            assert abs(age) < timedelta(minutes=5)
+            (server.root / "old.txt").write_bytes(b"of another client")
+            os.utime(server.root / "old.txt", (YESTERDAY.timestamp(), YESTERDAY.timestamp()))
+            assert storage.get_modified_time("old.txt") == YESTERDAY
+            assert dict(storage.scan(""))["old.txt"].modified == YESTERDAY
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Vsftpd(most=2),
+        lambda: Proftpd(config={"MaxClientsPerHost": 2}),
+        lambda: Proftpd(config={"MaxConnectionsPerHost": 2}),
+    ],
+    ids=["vsftpd", "proftpd's clients", "proftpd's connections"],
+)
+def test_threads_make_do_with_the_connections_that_a_server_gives(
+    make: Callable[[], FTPServer],
+) -> None:
+    for server in running(make()):
+        with FTPStorage(location(server)) as storage, ThreadPoolExecutor(16) as threads:
+            names = list(threads.map(lambda n: save(storage, f"{n}.bin"), range(64)))
+        assert sorted(names) == sorted(path.name for path in server.root.iterdir())
+
+
+def test_limit_of_connections_is_told_as_that() -> None:
+    for reply in ("421 There are too many connections.", "530 The maximum number of clients."):
+        with (
+            ScriptedFTP({"USER": reply}) as server,
+            FTPStorage(server.location) as storage,
+            pytest.raises(ConnectionAbortedError, match="max_connections"),
+        ):
+            storage.exists("a.txt")
+
+
+def test_refused_login_is_told_with_what_the_server_says() -> None:
+    with (
+        ScriptedFTP({"USER": "530 Non-anonymous sessions must use encryption."}) as server,
+        FTPStorage(server.location) as storage,
+        pytest.raises(PermissionError, match="must use encryption"),
+    ):
+        storage.exists("a.txt")
+
+
+@pytest.mark.parametrize("make", [Vsftpd, Inetutils, Proftpd, PureFTPd])
+def test_files_below_a_directory_that_may_not_be_listed_are_reached(
+    make: Callable[[], FTPServer],
+) -> None:
+    for server in running(make()):
+        owner = server.root.stat()
+        for path in (server.root / "closed", server.root / "closed/files"):
+            path.mkdir()
+            os.chown(path, owner.st_uid, owner.st_gid)
+        os.chown(server.root / "closed", 0, 0)
+        (server.root / "closed").chmod(0o711)
+        for turn in range(2):
+            # Anew, because a connection learns how a server lists.
+            with FTPStorage(location(server, "closed/files"), encoding="utf-8") as storage:
+                assert storage.listdir("") == ([], ["a.bin"][:turn])
+                assert storage.exists("")
+                save(storage, f"{'ab'[turn]}.bin")
+                assert storage.listdir("")[1] == ["a.bin", "b.bin"][: turn + 1]
 
 
 def test_link_that_leads_nowhere_is_no_directory() -> None:

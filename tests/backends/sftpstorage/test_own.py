@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -433,6 +434,23 @@ def test_parameters_may_be_text_paths_and_empty(
     ):
         params = {**given["params"], **changed}
         assert not SFTPStorage(**{**given, "params": params}).exists("missing.txt")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes a user who has no home")
+def test_process_of_a_user_without_a_home_connects(asyncssh: SSHServer) -> None:
+    # As containers run it: a number that no line of /etc/passwd is about, and no HOME.
+    given = options(asyncssh, key_filename="", password=AsyncSSH.password)
+    keys = [line.partition(" ")[2] for line in asyncssh.known_hosts.read_text().splitlines()]
+    known = dict(given, known_host_file="~/.ssh/known_hosts")
+    if not (child := os.fork()):
+        with suppress(BaseException):
+            os.environ.pop("HOME", None)
+            os.setuid(54_321)
+            assert list(SFTPStorage(**known).doubts())
+            assert not SFTPStorage(**known, host_keys=keys).exists("missing.txt")
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_root_in_a_home_is_refused_with_what_to_give() -> None:

@@ -73,19 +73,22 @@ def test_attributes_that_are_not_told_are_found_out(hiding: SSHServer) -> None:
 def test_reads_that_bring_less_than_was_asked_for_are_put_together() -> None:
     content = bytes(range(256)) * 2000
     for server in running(AsyncSSH(Quirks(short=True))):
-        with SFTPStorage(**options(server)) as storage:
-            with storage.open(save(storage, content=content)) as file:
-                assert file.read() == content
-                file.seek(100_001)
-                assert file.read(70_000) == content[100_001:170_001]
+        storage = SFTPStorage(**options(server))
+        with storage, storage.open(save(storage, content=content)) as file:
+            assert file.read() == content
+            file.seek(100_001)
+            assert file.read(70_000) == content[100_001:170_001]
 
 
 def test_file_shorter_than_its_size_ends_in_an_error_not_in_a_hang() -> None:
     for server in running(AsyncSSH(Quirks(extra=1000))):
         (server.root / "a.bin").write_bytes(b"content " * 10_000)
-        with SFTPStorage(**options(server)) as storage, storage.open("a.bin") as file:
-            with pytest.raises(OSError, match="ended|end|lost|fewer|bytes"):
-                file.read()
+        with (
+            SFTPStorage(**options(server)) as storage,
+            storage.open("a.bin") as file,
+            pytest.raises(ConnectionError, match="ended early"),
+        ):
+            file.read()
 
 
 def test_directories_are_made_where_the_server_does_not_say_that_they_are_missing() -> None:

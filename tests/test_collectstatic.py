@@ -452,6 +452,20 @@ def test_time_of_a_listing_may_be_told_by_the_minute(site: Site, bucket: str) ->
     assert "1 static file copied, 2 unmodified" in site.collect()
 
 
+class Leaving(Sealed):
+    """Its files are gone once they were listed, as where others replace them at the same time."""
+
+    def _stat(self, key: str) -> Entry:
+        raise KeyError(key)
+
+
+def test_file_that_goes_away_while_it_is_compared_is_stored_again(site: Site, bucket: str) -> None:
+    site.on(Vault, bucket=bucket).save("c.txt", ContentFile(b"c"))
+    site.on(Leaving, bucket=bucket)
+    assert "3 static files copied" in site.collect()
+    assert held(bucket) == SITE
+
+
 # -- hashed names ---------------------------------------------------------------------------------
 
 

@@ -116,7 +116,11 @@ class Destination:
             if same or not (entry.digest or _is_near(entry.modified, modified)):
                 return same
             # A listing may tell digests that are none, and times by the minute or the day.
-            told = self.storage.stat(name)
+            try:
+                told = self.storage.stat(name)
+            except FileNotFoundError:
+                # Another deployment may be replacing it.
+                return False
             same = told.size == body.size and _is_same(told, body, modified)
         return _is_named_by_digest(name, content) if same is None else same
 

@@ -98,7 +98,7 @@ class S3Boto3Storage(S3Copies, CalledByCompanions, S3Urls):
                 raise
             # An empty object has no first byte.
             answer = self._call("get_object", Key=key, **read)
-        return described(answer), body_from(answer, 0)
+        return described(answer), body_from(answer, 0, self._patience)
 
     def _read(self, key: str, start: int, entry: Entry) -> Stream:
         return self._read_range(key, start, "", entry)
@@ -110,7 +110,7 @@ class S3Boto3Storage(S3Copies, CalledByCompanions, S3Urls):
         match = {"IfMatch": entry.etag} if entry.etag else {}
         wanted = f"bytes={start}-{last}"
         answer = self._call("get_object", Key=key, Range=wanted, **match, **self._read_parameters)
-        return body_from(answer, start)
+        return body_from(answer, start, self._patience)
 
     def _remove(self, key: str) -> None:
         self._call("delete_object", Key=key)

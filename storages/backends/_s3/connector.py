@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Hashable, Iterator, Mapping
@@ -20,6 +21,7 @@ from storages.clients import SharedClients
 from storages.options import derived, environment
 from storages.utils import frozen
 
+from .configs import client_config
 from .errors import code_of
 from .options import READ_PARAMETERS, S3Options
 from .session import Session
@@ -108,6 +110,12 @@ class S3Connector(S3Options):
         """The botocore configuration: defaults, then ``client_config``, then the single options."""
         return self._connection.config
 
+    @property
+    def _patience(self) -> float:
+        """For how many seconds the client waits for the next piece of an answer."""
+        seconds: float | None = getattr(self._connection.config, "read_timeout", None)
+        return math.inf if seconds is None else seconds
+
     def close(self) -> None:
         """Close the idle connections of the shared client; it opens new ones when used again."""
         self.client.close()
@@ -173,8 +181,7 @@ class S3Connector(S3Options):
 
     def _given_config(self) -> Config:
         """Return what the options say, and our defaults where no one says another thing."""
-        given = self.client_config or {}
-        given = given if isinstance(given, Config) else Config(**given)
+        given = client_config(self.client_config or {})
         single: dict[str, Any] = {
             "signature_version": self.signature_version,
             "proxies": self.proxies,
@@ -185,7 +192,7 @@ class S3Connector(S3Options):
         defaults: dict[str, Any] = {"max_pool_connections": POOL_CONNECTIONS}
         if not _SPECIAL.fullmatch(self.bucket_name):
             defaults["signature_version"] = "s3v4"
-        said = Config(**{name: each for name, each in single.items() if each})
+        said = client_config({name: each for name, each in single.items() if each})
         return Config(**defaults).merge(given).merge(said)
 
     def _fitting(

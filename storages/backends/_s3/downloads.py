@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import IncompleteReadError
 from botocore.response import StreamingBody
+from urllib3.exceptions import ReadTimeoutError
+from urllib3.response import HTTPResponse
 
 from storages.contents import COPY_SIZE
 from storages.digests import of_etag
 from storages.driver import Entry
+from storages.sockets import SLOWEST
 
 from .errors import NO_SERVICE
 from .listings import EXPRESS
@@ -32,10 +36,44 @@ _HEADERS = {
 }
 
 
+class _Arriving:
+    """The bytes of an answer as they come; a time-out where they hardly do.
+
+    urllib3 waits for all the bytes it is asked for, and its time limit is for each piece that
+    comes, so that a server which sends a byte now and then would hold a thread for days.
+    """
+
+    def __init__(self, raw: Any, patience: float) -> None:
+        self._raw = raw
+        self._patience = patience
+        self._waited = 0.0
+        self._count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return at most ``size`` bytes, ``b""`` only at the end."""
+        begun = time.monotonic()
+        data: bytes = self._raw.read1(size, decode_content=False)
+        self._waited += time.monotonic() - begun
+        self._count += len(data)
+        if self._waited > self._patience:
+            if self._count < self._waited * SLOWEST:
+                # As if nothing had come: botocore makes its own error of it.
+                raise ReadTimeoutError(self._raw._pool, "", "It sends too slowly")  # noqa: SLF001
+            self._waited, self._count = 0.0, 0
+        return data
+
+
 class Download:
     """A body of ``size`` bytes; a checksum is compared with the last of them."""
 
-    def __init__(self, body: Any, size: int) -> None:
+    def __init__(self, body: Any, size: int, patience: float) -> None:
+        # botocore has no public name for it, so it may be elsewhere some day.
+        raw = getattr(body, "_raw_stream", None)
+        if isinstance(raw, HTTPResponse) and hasattr(raw, "read1"):
+            body._raw_stream = _Arriving(raw, patience)  # noqa: SLF001
         self._body = body
         self._left = size
         self._is_compared = type(body) is not StreamingBody
@@ -59,13 +97,15 @@ class Download:
         self._body.close()
 
 
-def body_from(answer: dict[str, Any], start: int) -> Download:
+def body_from(answer: dict[str, Any], start: int, patience: float) -> Download:
     """Return the body of an answer to a request for what follows a position.
+
+    Reading it raises TimeoutError where it trickles for ``patience`` seconds.
 
     Raises IncompleteReadError if the answer holds anything else. What stands before S3 may leave
     out the range: then all of the file comes, and what was not asked for is read and dropped.
     """
-    stream = Download(answer["Body"], answer.get("ContentLength", -1))
+    stream = Download(answer["Body"], answer.get("ContentLength", -1), patience)
     begins, _, _ = answer.get("ContentRange", "").removeprefix("bytes ").partition("-")
     if begins == str(start):
         return stream

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from boto3.s3.transfer import S3Transfer, TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
 
 from storages.base import BaseStorage
 from storages.options import UNSET, derived, option, positional
 from storages.utils import check_prefix, is_loopback
 
 from . import logs  # noqa: F401 - keeps secrets out of botocore's logs
+from .configs import check_client, check_transfer, written
+from .configs import transfer_config as made_transfer
 
 MIN_PART = 5 * 1024 * 1024  # bytes (S3 user guide, "Multipart upload limits")
 MAX_EXPIRE = 604_800  # seconds (S3 API reference, "Authenticating requests: query parameters")
@@ -103,14 +103,6 @@ def _check_protocol(protocol: str) -> None:
         raise ValueError("must be 'http:' or 'https:'.")
 
 
-def _check_config(config: Config | Mapping[str, Any]) -> None:
-    try:
-        if not isinstance(config, Config):
-            Config(**config)
-    except (TypeError, BotoCoreError) as exc:
-        raise ValueError(f"is refused by boto3: {exc}") from exc
-
-
 def query_name(parameter: str) -> str:
     """Turn boto3's ``ResponseContentType`` into S3's ``response-content-type``."""
     if not parameter.startswith("Response"):
@@ -131,23 +123,6 @@ def _without_proxies(config: Any) -> Any:
     if _without_password(proxies) is proxies:
         return config
     return {name: each for name, each in config.items() if name != "proxies"}
-
-
-def _check_transfer(transfer: TransferConfig | Mapping[str, Any]) -> None:
-    try:
-        _transfer_config(transfer)
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"is refused by boto3: {exc}") from exc
-
-
-def _transfer_config(given: TransferConfig | Mapping[str, Any]) -> TransferConfig:
-    return TransferConfig(**given) if isinstance(given, Mapping) else given
-
-
-def _made_of(config: Any, standard: Any, names: Iterable[str]) -> dict[str, Any]:
-    """Return the keywords that make an equal of a configuration of boto3's."""
-    found = {name: getattr(config, name) for name in names}
-    return {name: each for name, each in found.items() if each != getattr(standard, name)}
 
 
 class S3Options(BaseStorage):
@@ -277,18 +252,18 @@ class S3Options(BaseStorage):
         "AWS_S3_ADDRESSING_STYLE", check=_check_style, doc="``virtual``, ``path`` or ``auto``."
     )
     signature_version: str | None = option(
-        "AWS_S3_SIGNATURE_VERSION", doc="Signature version; ``s3v4`` unless set."
+        "AWS_S3_SIGNATURE_VERSION", doc="``s3v4`` unless set; ``unsigned`` signs nothing."
     )
     client_config: Config | Mapping[str, Any] | None = option(
         "AWS_S3_CLIENT_CONFIG",
-        check=_check_config,
+        check=check_client,
         secret=_without_proxies,
         doc="A dict of what ``botocore.config.Config`` takes, or such a Config; the options above "
         "win.",
     )
     transfer_config: TransferConfig | Mapping[str, Any] | None = option(
         "AWS_S3_TRANSFER_CONFIG",
-        check=_check_transfer,
+        check=check_transfer,
         doc="A dict of what ``boto3.s3.transfer.TransferConfig`` takes, or such a TransferConfig: "
         "threshold, part size, concurrency.",
     )
@@ -330,16 +305,11 @@ class S3Options(BaseStorage):
     @derived
     def _transfer(self) -> TransferConfig | None:
         given = self.transfer_config
-        return None if given is None else _transfer_config(given)
+        return None if given is None else made_transfer(given)
 
     def _held(self, value: Any) -> Any:
         """Return the keywords of a configuration of boto3's, which Django cannot write down."""
-        if isinstance(value, Config):
-            return _made_of(value, Config(), Config.OPTION_DEFAULTS)
-        if isinstance(value, TransferConfig):
-            names = inspect.signature(TransferConfig).parameters
-            return _made_of(value, TransferConfig(), names)
-        return super()._held(value)
+        return super()._held(written(value))
 
     def root(self) -> tuple[str, ...]:
         """Return endpoint, bucket and the parts of ``location``."""

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
+from botocore import UNSIGNED
 from botocore.config import Config
+from django.conf import settings
+from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
+from django.core.files.storage import storages
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.state import ProjectState
 from django.db.migrations.writer import MigrationWriter
@@ -73,6 +77,51 @@ def used(storage: S3Boto3Storage, option: str) -> Any:
     given = getattr(storage, option)
     made = Config if option == "client_config" else TransferConfig
     return made(**given) if isinstance(given, dict) else given
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"client_config": Config(signature_version=UNSIGNED)},
+        {"client_config": {"signature_version": UNSIGNED}},
+        {"client_config": {"signature_version": "unsigned"}},
+        {"signature_version": "unsigned"},
+    ],
+)
+def test_storage_that_signs_nothing_is_kept_as_one(site: Site, options: dict[str, Any]) -> None:
+    """Neither migrations nor pickles can hold botocore's UNSIGNED itself."""
+    given = {"bucket_name": site.raw.bucket, "endpoint_url": site.front.url, **options}
+    storage = S3Boto3Storage(**given, region_name=site.server.region)
+    field = FileField(storage=storage)
+    text, imports = MigrationWriter.serialize(field)
+    names: dict[str, Any] = {}
+    exec("\n".join(imports), names)
+    migrated = eval(text, names)
+    state = MigrationAutodetector(ProjectState(), ProjectState()).deep_deconstruct
+    assert state(migrated) == state(field)
+    site.raw.put("a.txt", b"content", ACL="public-read")
+    for each in (
+        storage,
+        migrated.storage,
+        pickle.loads(pickle.dumps(storage)),
+        copy.copy(storage),
+        copy.deepcopy(storage),
+    ):
+        assert each.url("a.txt") == f"{site.front.url}/{site.raw.bucket}/a.txt"
+        site.front.clear()
+        with each.open("a.txt") as file:
+            assert file.read() == b"content"
+        assert "authorization" not in {name.lower() for name in site.only("GET").headers}
+
+
+def test_entry_that_signs_nothing_is_found_by_what_was_pickled() -> None:
+    options = {"bucket_name": "b", "client_config": Config(signature_version=UNSIGNED)}
+    entry = {"BACKEND": "storages.backends.s3boto3.S3Boto3Storage", "OPTIONS": options}
+    with override_settings(STORAGES={**settings.STORAGES, "public": entry}):
+        storage = storages["public"]
+        assert "unsigned" in repr(storage)
+        assert checks.run_checks() == []
+        assert pickle.loads(pickle.dumps(storage)).config.signature_version is UNSIGNED
 
 
 def test_proxies_of_a_configuration_are_kept_out_of_migrations_and_pickles() -> None:

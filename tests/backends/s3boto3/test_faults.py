@@ -345,6 +345,18 @@ def test_g10_connections_closed_while_idle_are_replaced(
         call(on_line)
 
 
+def test_g11_content_that_trickles_is_given_up(
+    weed: Site, line: Proxy, on_line: S3Boto3Storage
+) -> None:
+    weed.raw.put("before.bin", CONTENT)
+    on_line.client_config = SHORT
+    with on_line.open("before.bin") as file:
+        file.read(1000)
+        line.bandwidth(20, "down")
+        with failing(weed, TimeoutError):
+            file.read()
+
+
 def test_g12_slow_line_changes_nothing(weed: Site, line: Proxy, on_line: S3Boto3Storage) -> None:
     line.latency(0.05, "up")
     line.latency(0.05, "down")

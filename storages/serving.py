@@ -196,11 +196,17 @@ def _wanted(request: HttpRequest, file: Stored) -> tuple[int, int] | None:
     first, last = found.groups()
     size = file.entry.size
     if not first:
-        # The last so many bytes; none of them is no range.
-        return (max(0, size - int(last)) if int(last) else size, size) if last else None
+        return _end_of(size, int(last)) if last else None
     if last and int(last) < int(first):
         return None
     return int(first), min(size, int(last) + 1) if last else size
+
+
+def _end_of(size: int, count: int) -> tuple[int, int] | None:
+    """Return start and stop of the last ``count`` bytes; the end of an empty file is all of it."""
+    if count == 0:
+        return size, size
+    return (max(0, size - count), size) if size else None
 
 
 def _holds(request: HttpRequest, file: Stored) -> bool:

@@ -164,7 +164,9 @@ def serve(
         )
     except _MISSING:
         return _stand_in(request, fallback)
-    except OSError:
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            return _stand_in(request, fallback)
         # What the storage says is for the log alone.
         logger.exception("The file %s cannot be served", shown(name))
         return HttpResponse("The file cannot be read now.", "text/plain", 503)

@@ -7,20 +7,27 @@ import re
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
 from django.core.files.base import ContentFile
+from django.test import override_settings
+from django.utils.http import http_date
+from django.utils.module_loading import import_string
 from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.support.wait import WebDriverWait
 
 from storages.backends.ftp import FTPStorage
+from storages.backends.overwrite import OverwriteStorage
+from storages.views import signed_url
 from tests.servers.film import film
 from tests.servers.http import HTTPProxy
 from tests.servers.process import HOST
@@ -32,6 +39,14 @@ MIB = 1024 * 1024
 LIMIT = 30  # seconds
 CONTENT = random.Random(1).randbytes(300_000)
 CONNECTIONS = 2  # to the FTP server
+LAST = len(CONTENT) - 1
+#: Names of files, and how an answer tells them.
+ODD_NAMES = {
+    'a"b;c=d.txt': 'attachment; filename="a\\"b;c=d.txt"',
+    "a%0d%0aX: y.txt": 'attachment; filename="a%0d%0aX: y.txt"',
+    " a  b.txt": 'attachment; filename=" a  b.txt"',
+    "é漢\u202e😀.txt": "attachment; filename*=utf-8''%C3%A9%E6%BC%A2%E2%80%AE%F0%9F%98%80.txt",
+}
 
 servers = pytest.mark.parametrize("kind", [Gunicorn, Uvicorn], ids=["gunicorn", "uvicorn"])
 
@@ -47,6 +62,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "film.webm").write_bytes(film(300))
     Image.new("RGB", (40, 30), "green").save(directory / "küste #1.png")
     (directory / "evil.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (directory / "empty.mp4").touch()
+    for name in ODD_NAMES:
+        (directory / name).write_bytes(b"content")
     return directory
 
 
@@ -140,6 +158,98 @@ def test_range_outside_is_416(any_site: Site) -> None:
     assert answer.headers["Content-Range"] == "bytes */300000"
 
 
+@pytest.mark.parametrize("asked", ["0-1,5-6", "0-1, -1", "300000-,0-1", "-", "5-4", "0-1;x"])
+def test_ranges_that_are_not_one_get_everything(any_site: Site, asked: str) -> None:
+    answer, content = ask(any_site, range=f"bytes={asked}")
+    assert (answer.status, content) == (200, CONTENT)
+    assert answer.headers["Content-Range"] is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"), [("0-", 416), ("0-0", 416), ("-0", 416), ("-1", 200), ("-999", 200)]
+)
+def test_empty_file_has_no_range_but_its_end(any_site: Site, asked: str, status: int) -> None:
+    """RFC 9110 14.1.2: the last bytes of a file that has fewer are the whole file."""
+    answer, content = ask(any_site, "/media/empty.mp4", range=f"bytes={asked}")
+    assert (answer.status, content) == (status, b"")
+    assert answer.headers["Content-Range"] == ("bytes */0" if status == 416 else None)
+
+
+def test_conditions_are_looked_at_in_the_order_of_rfc_9110(any_site: Site) -> None:
+    told, _ = ask(any_site, method="HEAD", range="bytes=0-1")
+    assert (told.status, told.headers["Content-Length"]) == (200, "300000")
+    tag, date = told.headers["ETag"], told.headers["Last-Modified"]
+    weak = tag if tag.startswith("W/") else f"W/{tag}"
+    for status, headers in (
+        (304, {"if_none_match": f'"other", {tag}, W/"third"'}),
+        (304, {"if_none_match": weak}),
+        (304, {"if_none_match": "*"}),
+        (304, {"if_none_match": tag, "range": "bytes=0-1"}),
+        (304, {"if_none_match": tag, "if_modified_since": http_date(0)}),
+        (304, {"if_modified_since": date}),
+        # The tag decides alone where there is one.
+        (200, {"if_none_match": '"other"', "if_modified_since": http_date(4_000_000_000)}),
+        (200, {"if_modified_since": "nonsense"}),
+        (206, {"if_range": date, "range": "bytes=0-1"}),
+        (206, {"if_match": "*", "range": "bytes=0-1"}),
+        (200, {"if_range": weak, "range": "bytes=0-1"}),
+        (200, {"if_range": http_date(0), "range": "bytes=0-1"}),
+        (200, {"if_range": http_date(4_000_000_000), "range": "bytes=0-1"}),
+        (200, {"if_range": '"other"', "range": "bytes=300000-"}),
+        (412, {"if_match": '"other"', "range": "bytes=0-1"}),
+        (412, {"if_match": weak, "if_none_match": tag}),
+        (412, {"if_unmodified_since": http_date(1000)}),
+    ):
+        answer, content = ask(any_site, **headers)
+        assert answer.status == status, headers
+        assert content == {206: CONTENT[:2], 200: CONTENT}.get(status, b"")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_name_is_told_as_rfc_6266_has_it(any_site: Site, name: str) -> None:
+    answer, content = ask(any_site, f"/media/{quote(name)}")
+    assert (answer.status, content) == (200, b"content")
+    assert answer.headers["Content-Disposition"] == ODD_NAMES[name]
+    assert answer.headers["X"] is None
+
+
+def test_signed_link_opens_one_file_until_it_ends(
+    any_site: Site, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/signed/film.mp4"
+    storage = import_string(any_site.media["BACKEND"])(**any_site.media["OPTIONS"])
+    with override_settings(SECRET_KEY="tests"):
+        link = signed_url("film.mp4", storage, url=path)
+        of_another = signed_url("film.mp4", OverwriteStorage(directory / "x"), url=path)
+        now = time.time()
+        with monkeypatch.context() as clock:
+            clock.setattr("time.time", lambda: now - 61)
+            ended = signed_url("film.mp4", storage, url=path, expire=60)
+    with override_settings(SECRET_KEY="another"):
+        foreign = signed_url("film.mp4", storage, url=path)
+    assert ask(any_site, link)[1] == CONTENT
+    assert ask(any_site, link, method="HEAD")[0].status == 200
+    assert ask(any_site, link, range="bytes=-1")[1] == CONTENT[-1:]
+    query = link.partition("?")[2]
+    for refused in (
+        f"{link[:-1]}{'A' if link[-1] != 'A' else 'B'}",
+        f"{link}x",
+        link.replace("signature", "Signature"),
+        f"/signed/film.webm?{query}",
+        f"/signed/missing.mp4?{query}",
+        f"/signed//film.mp4?{query}",
+        f"/signed/../signed/x/%2e%2e/film.mp4?{query}",
+        f"/signed/film.mp4%00?{query}",
+        "/signed/film.mp4?signature=%00%ff",
+        ended,
+        of_another,
+        foreign,
+    ):
+        answer, content = ask(any_site, refused)
+        assert answer.status in {403, 404}, refused
+        assert CONTENT[:10] not in content
+
+
 def test_head_and_conditions_have_no_content(any_site: Site) -> None:
     answer, content = ask(any_site, method="HEAD")
     assert (answer.status, content) == (200, b"")
@@ -160,6 +270,23 @@ def test_head_and_conditions_have_no_content(any_site: Site) -> None:
         "/media//film.mp4",
         "/media/%00",
         "/media/%5c%5chost%5cfilm.mp4",
+        "/media/%2ffilm.mp4",
+        "/media/./film.mp4",
+        "/media/%2e/film.mp4",
+        "/media/film.mp4/",
+        "/media/film.mp4/x",
+        "/media/film.mp4%00.png",
+        "/media/film.mp4%0a",
+        "/media/%252e%252e/film.mp4",
+        "/media/%c0%ae%c0%ae/film.mp4",
+        "/media/%ff",
+        "/media/..%5cfilm.mp4",
+        "/media/C:%5cfilm.mp4",
+        "/media/C:/film.mp4",
+        "/media/%20",
+        "/media/.",
+        "/media/",
+        f"/media/{'a' * 300}.mp4",
     ],
 )
 def test_what_is_not_there_is_404_and_tells_nothing(any_site: Site, path: str) -> None:

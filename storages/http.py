@@ -43,7 +43,7 @@ def new_session(*, verify: bool | str = True) -> Session:
     session.auth = _as_it_is
     session.verify = verify
     session.headers["Accept-Encoding"] = "identity"
-    adapter = _Adapter(pool_maxsize=CONNECTIONS)
+    adapter = Adapter(pool_maxsize=CONNECTIONS)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session
@@ -85,7 +85,7 @@ def _as_it_is(request: PreparedRequest) -> PreparedRequest:
 
 
 class _HeadReader:
-    """Reads the lines before a body from a connection, all of them within a time.
+    """Reads the lines before a body from a connection, all of them, and within a time.
 
     A connection's own limit is for each piece that comes, so that a server that sends a byte now
     and then would never be given up.
@@ -93,6 +93,7 @@ class _HeadReader:
 
     def __init__(self, file: io.BufferedReader, seconds: float | None) -> None:
         self._file = file
+        self._is_begun = False
         self._end = math.inf if seconds is None else time.monotonic() + seconds
 
     def readline(self, size: int) -> bytes:
@@ -101,8 +102,12 @@ class _HeadReader:
             if time.monotonic() > self._end:
                 raise TimeoutError("timed out")
             ready = self._file.peek()[: size - len(line)]
+            if not ready and self._is_begun:
+                # Python would take it for the end, and half a number for the length of a file.
+                raise ConnectionAbortedError(errno.ECONNABORTED, "The head ended early")
             if not ready:
                 break
+            self._is_begun = True
             line += self._file.read(ready.find(b"\n") + 1 or len(ready))
         return line
 
@@ -142,12 +147,16 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-class _Adapter(HTTPAdapter):
+class Adapter(HTTPAdapter):
+    """Requests' own, but the head of an answer has to come within the time of its request."""
+
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make the pools of connections."""
         super().init_poolmanager(*args, **options)
         self._limit_heads(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """Return the pools of connections through a proxy."""
         return self._limit_heads(super().proxy_manager_for(*args, **options))
 
     def _limit_heads(self, manager: Any) -> Any:
@@ -209,13 +218,14 @@ def content_of(response: Response, *, patience: float = PATIENCE) -> bytes:
     return b"".join(iter(lambda: received.read(PIECE), b""))
 
 
-def drain(response: Response, size: int, *, patience: float = PATIENCE) -> None:
-    """Read a short answer that tells nothing, so that its connection can be used again.
+def drain(response: Response, size: int, *, patience: float = PATIENCE) -> bytes:
+    """Return a short answer that may tell nothing; its connection can be used again.
 
     One of more than ``size`` bytes, or one that breaks, is left to `Response.close`.
     """
     with suppress(OSError):
-        _Received(response, patience).read(size)
+        return _Received(response, patience).read(size)
+    return b""
 
 
 class Body:

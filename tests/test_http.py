@@ -272,6 +272,32 @@ def test_head_of_an_answer_that_trickles_is_given_up() -> None:
     )
 
 
+def answer_and_hang_up(listener: socket.socket, answer: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(10_000)
+        connection.sendall(answer)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 600\r\nServer: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("length", [8, 17, 26, len(HEAD) - 22, len(HEAD) - 13, len(HEAD) - 2])
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_head_of_an_answer_that_ends_early_is_an_error(method: str, length: int) -> None:
+    """Python takes what came for all of it, and half a number for the size of a file."""
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=answer_and_hang_up, args=(listener, HEAD[:length]))
+        thread.start()
+        url = f"http://{HOST}:{listener.getsockname()[1]}/"
+        try:
+            with pytest.raises(TRANSPORT_ERRORS) as raised:
+                new_session().request(method, url, timeout=LIMIT, stream=True)
+        finally:
+            thread.join()
+    assert explain_transport(raised.value, "The server")[0] == errno.ECONNABORTED
+
+
 def test_head_of_an_answer_may_come_byte_by_byte_and_be_large(front: HTTPProxy) -> None:
     names = [f"X-Name-{number}" for number in range(80)]
     front.answer(200, b"body", dict.fromkeys(names, "v" * 500))

@@ -96,10 +96,11 @@ class LibCloudStorage(LibCloudOptions):
         cls = driver_class(connector.name)
         if connector.name == "LOCAL":
             return LocalObjects(location=Path(self.user) / self.bucket)
+        place = (Session(self._pool, self.timeout), self.bucket, self.multipart_threshold)
         if issubclass(cls, BaseS3StorageDriver):
-            return S3Objects(Session(self._pool), self.bucket, self.multipart_threshold, cls)
+            return S3Objects(*place, cls)
         if issubclass(cls, AzureBlobsStorageDriver):
-            return AzureObjects(Session(self._pool), self.bucket, self.multipart_threshold)
+            return AzureObjects(*place)
         return OtherObjects(self._pool, self.bucket)
 
     def close(self) -> None:

@@ -146,7 +146,7 @@ class DropBoxStorage(DropBoxOptions):
         metadata, response = self.client.files_download(path, extra_headers=headers)
         found = entry_of(metadata)
         check = getattr(entry, "check", None) or Check(found.content_hash, found.size)
-        body = ranged_body(response, start, found.size)
+        body = ranged_body(response, start, found.size, patience=self.timeout)
         return replace(found, check=check), Download(body, check, start)
 
     def _write(

@@ -26,6 +26,15 @@ DAY = 86_400  # seconds
 
 _CONTAINER = re.compile(r"\$root|\$web|\$logs|(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")
 
+#: Options of the SDK's that cannot be had, and why.
+_REFUSED = {
+    "transport": "which the storage makes itself",
+    **dict.fromkeys(
+        ("require_encryption", "encryption_version", "key_encryption_key", "key_resolver_function"),
+        "by which the SDK encrypts what only the SDK's downloads could read",
+    ),
+}
+
 NO_ACCOUNT = (
     "no account is named: set 'account_name' (AZURE_ACCOUNT_NAME), 'account_url' "
     "(AZURE_ACCOUNT_URL) or 'connection_string' (AZURE_CONNECTION_STRING)."
@@ -54,8 +63,8 @@ def _check_positive(number: float) -> None:
 
 
 def _check_client_options(options: Parameters) -> None:
-    if "transport" in options:
-        raise ValueError("has 'transport', which the storage makes itself: remove it.")
+    for name in options.keys() & _REFUSED.keys():
+        raise ValueError(f"has {name!r}, {_REFUSED[name]}: remove it.")
 
 
 def _without_sas(url: Any) -> Any:

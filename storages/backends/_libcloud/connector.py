@@ -13,9 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from libcloud.http import LibcloudConnection
 from libcloud.storage.base import StorageDriver
 from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
 
-from storages.http import new_session
+from storages.http import Adapter, new_session
 from storages.utils import frozen
 
 from .errors import ERRORS
@@ -183,7 +182,7 @@ class _OwnHTTP(LibcloudConnection):
         usual.prepared_request(method, url.replace("+", "%20"), *args, **kwargs)
 
 
-class _Timed(HTTPAdapter):
+class _Timed(Adapter):
     """Gives each request a time limit: libcloud gives none to those whose answer is streamed."""
 
     def __init__(self, limit: float) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import re
-from contextlib import suppress
 
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.common.types import InvalidCredsError, LibcloudError
 from libcloud.storage.types import ContainerDoesNotExistError, ObjectDoesNotExistError
 from requests import Response
-from urllib3.exceptions import HTTPError
 
-from storages.http import TRANSPORT_ERRORS, explain_transport
+from storages.http import TRANSPORT_ERRORS, drain, explain_transport
 
 #: What libcloud and requests raise, apart from OSErrors.
 ERRORS: tuple[type[Exception], ...] = (LibcloudError, BaseHTTPError, *TRANSPORT_ERRORS)
@@ -74,9 +72,7 @@ _MOST = 64 * 1024  # bytes of an error's text that are read
 def code_of(response: Response) -> str:
     """Return a service's own code of an error, "" if it told none; reads the answer to its end."""
     told = str(response.headers.get("x-ms-error-code", ""))
-    body = b""
-    with suppress(HTTPError, OSError):
-        body = response.raw.read(_MOST, decode_content=True)
+    body = drain(response, _MOST)
     response.close()
     found = re.search(rb"<Code>\s*(\w+)\s*</Code>", body)
     return told or (found[1].decode() if found else "")

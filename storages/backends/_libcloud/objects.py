@@ -14,7 +14,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from storages.driver import Driver, Entry, Listed, Source, Stream
-from storages.http import Body, content_of, ranged_body
+from storages.http import Body, ranged_body
 from storages.reader import READ_AHEAD
 from storages.utils import RefusedName, shown
 
@@ -79,7 +79,8 @@ class Objects(Driver):
             raise self._refused(answer, "GET")
         length = length_of(answer)
         total = answer.headers.get("Content-Range", "").rpartition("/")[2] or length
-        return self._entry(answer, int(total)), Body(answer.response, length)
+        body = Body(answer.response, length, patience=self.session.timeout)
+        return self._entry(answer, int(total)), body
 
     def _read(self, key: str, start: int, entry: Entry) -> Stream:
         condition = {"If-Match": f'"{entry.etag}"'} if entry.etag else {}
@@ -90,7 +91,7 @@ class Objects(Driver):
         if entry.etag and etag_of(answer.headers) != entry.etag:
             answer.response.close()
             raise OSError(errno.ESTALE, "The file was replaced while it was read")
-        return ranged_body(answer.response, start, entry.size)
+        return ranged_body(answer.response, start, entry.size, patience=self.session.timeout)
 
     def _write(
         self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
@@ -196,9 +197,8 @@ class Objects(Driver):
             raise OSError(*NO_BUCKET)
         if answer.status != 200:
             raise self._refused(answer, "a listing")
-        content = content_of(answer.response)
         try:
-            return without_namespaces(content)
+            return without_namespaces(self.session.content(answer))
         except ET.ParseError as exc:
             raise OSError(
                 errno.EPROTO, "The answer is no listing: set 'type', 'host' and 'port' right"

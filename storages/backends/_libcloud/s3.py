@@ -13,7 +13,6 @@ from libcloud.storage.drivers.s3 import BaseS3StorageDriver
 
 from storages.digests import of_etag
 from storages.driver import Entry, Listed, Source
-from storages.http import content_of
 
 from .errors import ERRORS, refused
 from .messages import moment, text_of, without_namespaces
@@ -115,7 +114,7 @@ class S3Objects(Objects):
         answer = self.session.ask("POST", self.path(key), {"uploads": ""}, headers)
         if answer.status != 200:
             raise self._refused(answer, "the begin of an upload")
-        return text_of(without_namespaces(content_of(answer.response)), "UploadId")
+        return text_of(without_namespaces(self.session.content(answer)), "UploadId")
 
     def _send_parts(self, key: str, upload: str, source: Source) -> list[str]:
         """Send all parts; return their ETags."""
@@ -139,7 +138,7 @@ class S3Objects(Objects):
         answer = self.session.ask("POST", self.path(key), {"uploadId": upload}, sent, body)
         if answer.status != 200:
             return answer
-        told = without_namespaces(content_of(answer.response).strip())
+        told = without_namespaces(self.session.content(answer).strip())
         # The service begins to answer before it is done.
         if told.tag == "Error":
             raise refused(answer.status, text_of(told, "Code"), "the end of an upload")

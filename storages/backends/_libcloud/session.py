@@ -12,6 +12,7 @@ from libcloud.storage.base import StorageDriver
 from requests import Response
 
 from storages.driver import Source
+from storages.http import content_of
 from storages.pool import Pool
 
 from .errors import BUSY, code_of, is_lost, refused
@@ -45,8 +46,9 @@ class Answer(NamedTuple):
 class Session:
     """Sends requests, each through a driver that no other thread uses meanwhile."""
 
-    def __init__(self, pool: Callable[[], Pool[StorageDriver]]) -> None:
+    def __init__(self, pool: Callable[[], Pool[StorageDriver]], timeout: float) -> None:
         self.pool = pool
+        self.timeout = timeout
 
     def ask(
         self,
@@ -86,6 +88,10 @@ class Session:
         if answer.status not in {200, 201}:
             raise refused(answer.status, code, "a part")
         return answer
+
+    def content(self, answer: Answer) -> bytes:
+        """Return all that an answer says; raises OSError where it trickles."""
+        return content_of(answer.response, patience=self.timeout)
 
     def _send(
         self,

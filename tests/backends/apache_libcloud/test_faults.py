@@ -5,8 +5,14 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import json
+import os
+import random
 import resource
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,14 +37,17 @@ from tests.backends.apache_libcloud.server import (
 )
 from tests.backends.directory import files_in
 from tests.backends.s3boto3.server import RawBucket, Site, error
+from tests.servers.azurite import Azurite
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
-from tests.servers.process import free_port
+from tests.servers.process import Server, free_port
 from tests.servers.proxy import Proxy
 
 MIB = 1024 * 1024
 CHUNK = 5 * MIB  # of libcloud's own
+CONTENT = random.Random(1).randbytes(600_000)  # more than is read ahead
+MIDDLE = 100_000  # a byte of an exchange that lies past all headers
 
 
 def content_of(storage: LibCloudStorage, name: str) -> bytes:
@@ -57,6 +66,33 @@ def put(site: Site, name: str, content: bytes) -> None:
     site.raw.put(name, content)
 
 
+@pytest.fixture
+def line(moto: Server) -> Iterator[Proxy]:
+    """A bad line to moto."""
+    with Proxy(*moto.address) as line:
+        yield line
+
+
+@pytest.fixture
+def on_line(site: Site, line: Proxy) -> LibCloudStorage:
+    """A storage at the end of the bad line, whose bucket holds a file."""
+    put(site, "before.bin", CONTENT)
+    return on(site, host=line.host, port=line.port, timeout=1.0, file_overwrite=True)
+
+
+#: Every way to ask a service.
+ASKED: dict[str, Callable[[LibCloudStorage], object]] = {
+    "read": lambda storage: content_of(storage, "before.bin"),
+    "save": lambda storage: storage.save("a.txt", ContentFile(b"content")),
+    "save in parts": lambda storage: storage.save("a.bin", ContentFile(bytes(2 * CHUNK))),
+    "exists": lambda storage: storage.exists("before.bin"),
+    "size": lambda storage: storage.size("before.bin"),
+    "listdir": lambda storage: storage.listdir(""),
+    "delete": lambda storage: storage.delete("missing.txt"),
+}
+each_call = pytest.mark.parametrize("call", ASKED.values(), ids=ASKED.keys())
+
+
 # 3.0, networks
 
 
@@ -72,6 +108,129 @@ def test_unknown_host_is_told(site: Site) -> None:  # G2
     with pytest.raises(OSError, match="not known") as raised:
         on(site, host="nowhere.invalid").exists("a.txt")
     assert raised.value.errno == errno.EHOSTUNREACH
+
+
+@each_call
+def test_server_that_says_nothing_is_given_up(
+    line: Proxy, on_line: LibCloudStorage, call: Callable[[LibCloudStorage], object]
+) -> None:  # G3
+    on_line.multipart_threshold = CHUNK
+    line.silence()
+    with pytest.raises(TimeoutError):
+        call(on_line)
+    line.drop_connections()
+    line.clear()
+    call(on_line)
+
+
+def test_server_that_falls_silent_in_a_download_is_given_up(
+    line: Proxy, on_line: LibCloudStorage
+) -> None:  # G3
+    with on_line.open("before.bin") as file:
+        start = file.read(1000)
+        line.silence()
+        with pytest.raises(TimeoutError):
+            file.read()
+        line.drop_connections()
+        line.clear()
+        file.seek(1000)
+        assert start + file.read() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("how", "after", "times"),
+    [
+        ("reset_peer", MIDDLE, 2),
+        ("limit_data", MIDDLE, 1),
+        ("limit_data", MIDDLE, None),
+        ("limit_data", 100, 2),
+    ],
+)
+def test_broken_download_goes_on_where_it_was(
+    line: Proxy, on_line: LibCloudStorage, how: str, after: int, times: int | None
+) -> None:  # G5 G6
+    getattr(line, how)(after, "down", times=times)
+    assert content_of(on_line, "before.bin") == CONTENT
+
+
+def test_size_is_right_wherever_an_answer_is_cut(line: Proxy, on_line: LibCloudStorage) -> None:
+    for position in range(20, 400, 19):  # G6, in the head of an answer
+        line.limit_data(position, "down", times=1)
+        assert on_line.size("before.bin") == len(CONTENT)
+        line.drop_connections()
+
+
+def test_restarted_server_is_found_again() -> None:  # G9
+    with Azurite(in_memory=False) as server, RawContainer(server) as container:
+        storage = LibCloudStorage(**azure_entry(server, bucket=container.name))
+        storage.save("a.txt", ContentFile(b"content"))
+        server.restart()
+        assert content_of(storage, "a.txt") == b"content"
+        assert storage.save("b.txt", ContentFile(b"content")) == "b.txt"
+
+
+def test_connections_closed_while_idle_are_replaced(
+    line: Proxy, on_line: LibCloudStorage
+) -> None:  # G10
+    for call in ASKED.values():
+        on_line.exists("before.bin")
+        line.drop_connections()
+        call(on_line)
+
+
+def test_content_that_trickles_is_given_up(line: Proxy, on_line: LibCloudStorage) -> None:  # G11
+    with on_line.open("before.bin") as file:
+        file.read(1000)
+        line.bandwidth(200, "down")
+        with pytest.raises(TimeoutError):
+            file.read()
+
+
+@each_call
+def test_answer_that_trickles_is_given_up(
+    line: Proxy, on_line: LibCloudStorage, call: Callable[[LibCloudStorage], object]
+) -> None:  # G11
+    line.bandwidth(20, "down")
+    with pytest.raises(TimeoutError):
+        call(on_line)
+
+
+def test_distant_server_is_only_slower(site: Site, line: Proxy, on_line: LibCloudStorage) -> None:
+    line.latency(0.05, "up")  # G12
+    line.latency(0.05, "down")
+    on_line.multipart_threshold = CHUNK
+    for call in ASKED.values():
+        call(on_line)
+    assert site.raw.get("a.bin") == bytes(2 * CHUNK)
+
+
+#: Saves until it is told to end.
+SAVING = """
+import json, sys
+from django.conf import settings
+from django.core.files.base import ContentFile
+settings.configure()
+from storages.backends.apache_libcloud import LibCloudStorage
+LibCloudStorage(**json.loads(sys.argv[1])).save("before.bin", ContentFile(bytes(30 * 1024**2)))
+"""
+
+
+@pytest.mark.parametrize("threshold", [None, CHUNK], ids=["one request", "parts"])
+def test_process_that_is_ended_during_a_save_leaves_the_file(
+    site: Site, line: Proxy, threshold: int | None
+) -> None:  # G17
+    put(site, "before.bin", CONTENT)
+    line.bandwidth(6 * MIB, "up")
+    entry = s3_entry(site.server, line, bucket=site.raw.bucket, file_overwrite=True)
+    given = json.dumps({**entry, "multipart_threshold": threshold})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", SAVING, given], env=environment) as process:
+        while line.bytes_up < MIB and process.poll() is None:
+            threading.Event().wait(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == -signal.SIGTERM
+    assert site.raw.keys() == ["before.bin"]
+    assert site.raw.get("before.bin") == CONTENT
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
@@ -506,7 +665,7 @@ def test_lost_answer_of_azure_ends_in_one_blob(container: RawContainer) -> None:
             )
             assert storage.save("a.txt", ContentFile(b"content")) == "a.txt"
         assert container.names() == ["a.txt"]
-        container.empty()
+        container.client.delete_blob("a.txt")
 
 
 @pytest.mark.parametrize("name", ["file.", "dir./a.txt", "a" * 1025, "/".join("a" * 255)])

@@ -347,6 +347,18 @@ def test_deployment_check_warns_of_plain_http(settings: Any) -> None:
     assert any("in the clear" in each.msg for each in found)
 
 
+def test_deployment_check_warns_of_a_trace_and_of_certificates_unseen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = LibCloudStorage(**seed_entry("S3"))
+    assert list(storage.insecurities()) == []
+    monkeypatch.setenv("LIBCLOUD_DEBUG", "/dev/stderr")
+    monkeypatch.setattr(libcloud.security, "VERIFY_SSL_CERT", False)
+    said = " ".join(storage.insecurities())
+    assert "LIBCLOUD_DEBUG is set" in said
+    assert "VERIFY_SSL_CERT is off" in said
+
+
 # URLs
 
 

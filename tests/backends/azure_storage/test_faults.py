@@ -339,6 +339,16 @@ def test_g11_answer_that_trickles_ends(site: Site, line: Proxy, on_line: AzureSt
             file.read()
 
 
+@each_call
+def test_g11_answer_whose_head_trickles_ends(
+    line: Proxy, on_line: AzureStorage, call: Callable[[AzureStorage], object]
+) -> None:
+    on_line.timeout = 1
+    line.bandwidth(20, "down")
+    with pytest.raises(TimeoutError):
+        call(on_line)
+
+
 def test_g12_slow_line_changes_nothing(site: Site, line: Proxy, on_line: AzureStorage) -> None:
     line.latency(0.05, "up")
     line.latency(0.05, "down")

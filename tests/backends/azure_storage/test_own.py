@@ -277,6 +277,16 @@ def test_options_that_contradict_each_other_are_told_by_a_check(
         AzureStorage(**given).exists("a.txt")
 
 
+def test_encryption_by_the_sdk_is_refused() -> None:
+    """Its first version is broken (CVE-2022-30187), and files would be read as they are stored."""
+    for name in ("require_encryption", "key_encryption_key", "encryption_version"):
+        storage = AzureStorage(
+            account_name="acct", azure_container="files", client_options={name: "2.0"}
+        )
+        with pytest.raises(ImproperlyConfigured, match=f"client_options.*{name}.*remove it"):
+            storage.exists("a.txt")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -353,6 +353,28 @@ def test_g10_connections_closed_while_idle_are_replaced(
         call(on_line)
 
 
+def test_g11_content_that_trickles_is_given_up(
+    site: Site, line: Proxy, on_line: CouchDBStorage
+) -> None:
+    site.raw.put("large.bin", bytes(9 * MIB))
+    on_line.timeout = 1
+    with on_line.open("large.bin") as file:
+        file.read(1000)
+        line.bandwidth(200, "down")
+        with pytest.raises(TimeoutError):
+            file.read()
+
+
+@each_call
+def test_g11_answer_that_trickles_is_given_up(
+    line: Proxy, on_line: CouchDBStorage, call: Callable[[CouchDBStorage], object]
+) -> None:
+    on_line.timeout = 1
+    line.bandwidth(20, "down")
+    with pytest.raises(TimeoutError):
+        call(on_line)
+
+
 def test_g12_slow_line_changes_nothing(site: Site, line: Proxy, on_line: CouchDBStorage) -> None:
     line.latency(0.05, "up")
     line.latency(0.05, "down")

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response, Session
-from requests.adapters import HTTPAdapter
 
 from storages.backends.dropbox import DropBoxStorage
+from storages.http import Adapter
 from storages.options import option
 from tests.servers.dropbox_stub import DropboxStub
 from tests.servers.http import HTTPProxy, Request
 
 
-class ToStub(HTTPAdapter):
+class ToStub(Adapter):
     """Sends what is for Dropbox's hosts to another place, with their names."""
 
     def __init__(self, endpoint: str) -> None:

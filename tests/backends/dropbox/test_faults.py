@@ -323,6 +323,22 @@ def test_g10_connection_closed_while_idle_is_replaced(full: Site, line: Proxy, c
     call(storage)
 
 
+def test_g11_content_that_trickles_is_given_up(full: Site, line: Proxy) -> None:
+    full.raw.put("before.bin", LARGE)
+    with on_line(full, line, timeout=1.0).open("before.bin") as file:
+        file.read(1000)
+        line.bandwidth(200, "down")
+        with pytest.raises(TimeoutError):
+            file.read()
+
+
+@each_call
+def test_g11_answer_that_trickles_is_given_up(full: Site, line: Proxy, call: Call) -> None:
+    line.bandwidth(20, "down")
+    with pytest.raises(TimeoutError):
+        call(on_line(full, line, timeout=0.5))
+
+
 def test_g12_g13_distance_and_small_segments_change_nothing(full: Site, line: Proxy) -> None:
     line.latency(0.2)
     line.slicer(1000)

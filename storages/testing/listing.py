@@ -23,6 +23,7 @@ class ListingContract(OddNames):
     """Items 89 to 97."""
 
     #: Files of the listing that `make_interrupted` interrupts, more than two of its pages.
+    #: Files of a directory whose listing has several pages.
     paged: ClassVar[int] = MANY
 
     def plant_many(self, names: Iterable[str]) -> None:
@@ -30,6 +31,10 @@ class ListingContract(OddNames):
         raw = self.raw()
         with ThreadPoolExecutor(PLANTERS) as pool:
             list(pool.map(lambda name: raw.put(name, b"x"), names))
+
+    def make_paged(self) -> Storage:
+        """Return a storage whose listings of ``paged`` names have several pages."""
+        return self.storage
 
     def make_interrupted(self, change: Callable[[], None]) -> Storage:  # noqa: ARG002
         """Return a storage that calls ``change`` between two pages of its next listing."""
@@ -122,14 +127,16 @@ class ListingContract(OddNames):
                 self.assert_lists_as_missing(name)
 
     @item(94)
-    def test_thousands_of_files_are_each_listed_once(self) -> None:
-        names = [f"{number:04}.txt" for number in range(MANY)]
+    def test_files_of_several_pages_are_each_listed_once(self) -> None:
+        self.storage = self.make_paged()
+        names = [f"{number:04}.txt" for number in range(self.paged)]
         self.plant_many(f"many/{name}" for name in names)
         self.assert_lists("many", [], names)
 
     @item("94b")
-    def test_thousands_of_directories_are_each_listed_once(self) -> None:
-        names = [f"{number:04}" for number in range(MANY // 2)]
+    def test_directories_of_several_pages_are_each_listed_once(self) -> None:
+        self.storage = self.make_paged()
+        names = [f"{number:04}" for number in range(self.paged // 2)]
         self.plant_many(f"many/{name}/a.txt" for name in names)
         self.assert_lists("many", names, [])
 

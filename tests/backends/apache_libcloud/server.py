@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, generate_container_sas
 
 from storages.backends.apache_libcloud import LibCloudStorage
 from tests.servers.http import HTTPProxy, Request
 
 PROVIDER = "libcloud.storage.types.Provider."
+PLANTERS = 2  # connections: Azurite has one thread
 
 
 def s3_entry(server: Any, place: Any = None, **more: Any) -> dict[str, Any]:
@@ -65,7 +72,7 @@ class RawContainer:
 
     def __init__(self, server: Any, name: str = "") -> None:
         self.server = server
-        self.service = BlobServiceClient(server.url, _credential(server), retry_total=0)
+        self.service = _service(server.url, server.account, server.key)
         self.name = name or f"test-{uuid.uuid4().hex}"
         self.client = self.service.get_container_client(self.name)
 
@@ -78,6 +85,24 @@ class RawContainer:
 
     def put(self, name: str, content: bytes, **more: Any) -> None:
         self.client.upload_blob(name, content, overwrite=True, **more)
+
+    def plant(self, names: Iterable[str]) -> None:
+        """Make many small blobs, in half the time that Azure's client takes."""
+        until = datetime.now(UTC) + timedelta(hours=1)
+        place = (self.server.account, self.name)
+        query = generate_container_sas(*place, self.server.key, permission="w", expiry=until)
+
+        def put(some: Iterable[str]) -> None:
+            with closing(HTTPConnection(*self.server.address)) as connection:
+                for name in some:
+                    url = f"/{'/'.join(place)}/{quote(name)}?{query}"
+                    connection.request("PUT", url, b"x", {"x-ms-blob-type": "BlockBlob"})
+                    answer = connection.getresponse()
+                    assert (answer.status, answer.read()) == (201, b"")
+
+        every = list(names)
+        with ThreadPoolExecutor(PLANTERS) as pool:
+            list(pool.map(put, [every[start::PLANTERS] for start in range(PLANTERS)]))
 
     def names(self) -> list[str]:
         # Blocks that were not committed make a blob of their own.
@@ -93,15 +118,12 @@ class RawContainer:
 
     def __exit__(self, *raised: object) -> None:
         self.client.delete_container()
-        self.service.close()
-
-    def empty(self) -> None:
-        for name in self.names():
-            self.client.delete_blob(name)
 
 
-def _credential(server: Any) -> dict[str, str]:
-    return {"account_name": server.account, "account_key": server.key}
+@cache
+def _service(url: str, account: str, key: str) -> BlobServiceClient:
+    credential = {"account_name": account, "account_key": key}
+    return BlobServiceClient(url, credential, retry_total=0)
 
 
 def local_storage(base: Path, **options: Any) -> LibCloudStorage:

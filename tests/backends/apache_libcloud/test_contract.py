@@ -36,7 +36,7 @@ class ObjectsContract(StorageContract):
     """The contract in a container that each test finds empty."""
 
     server: ClassVar[Any]
-    container: ClassVar[str]
+    container: str
     #: The way to the server of this test's storages, once their connections were dropped.
     line: Proxy | None = None
     is_networked = True
@@ -184,21 +184,21 @@ class TestLibcloudOnAzurite(ObjectsContract):
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
-    def server_and_container(cls, azurite: Server) -> Iterator[None]:
+    def azurite_server(cls, azurite: Server) -> None:
         cls.server = azurite
-        with RawContainer(azurite) as container:
-            cls.container = container.name
-            yield
 
     def setUp(self) -> None:
         super().setUp()
-        self.addCleanup(self.raw().empty)
+        self.container = self.enterContext(RawContainer(self.server)).name
 
     def entry(self, place: Any = None, **more: Any) -> dict[str, Any]:
         return azure_entry(self.server, place, **more)
 
     def raw(self) -> RawContainer:
         return RawContainer(self.server, self.container)
+
+    def plant_many(self, names: Iterable[str]) -> None:
+        self.raw().plant(names)
 
     def headers(self, name: str) -> dict[str, str]:
         settings = self.raw().properties(name).content_settings
@@ -209,8 +209,7 @@ class TestLibcloudOnAzurite(ObjectsContract):
 
     def make_interrupted(self, change: Callable[[], None]) -> LibCloudStorage:
         # A page of Azure's has 5,000 names.
-        for number in range(PAGE_SIZE // 2 + 1):
-            self.raw().put(f"many/more-{number:04}.txt", b"")
+        self.plant_many(f"many/more-{number:04}.txt" for number in range(PAGE_SIZE // 2 + 1))
         second = Interrupting(*self.server.address, "marker=", change)
         return self.make_behind(self.enterContext(second))
 

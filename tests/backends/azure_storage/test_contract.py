@@ -145,6 +145,9 @@ class AzureContract(StorageContract):
         line.silence()
         return self.make_behind(line, **IMPATIENT)
 
+    def make_paged(self) -> Storage:
+        return self.make_interrupted(lambda: None)
+
     def make_interrupted(self, change: Callable[[], None]) -> Storage:
         calls = iter((change,))
 

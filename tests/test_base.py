@@ -63,3 +63,14 @@ def test_name_that_replaces_a_held_one_fits_its_length(storage: HeldStorage) -> 
     name = storage.save("a-rather-long-name.txt", ContentFile(b"content"), max_length=22)
     assert len(name) <= 22
     assert name.endswith(".txt")
+
+
+def test_keys_that_no_name_can_say_are_left_out_of_listings(storage: HeldStorage) -> None:
+    storage.save("en/test.pdf", ContentFile(b"content"))
+    stored = storage.objects["en/test.pdf"]
+    odd = ("en\\test.pdf", "en\\dir/x.pdf", "en//test.pdf", "/test.pdf", "../x.pdf", "en/../x.pdf")
+    for key in (*odd, "./test.pdf", "line\n.pdf", "C:/x.pdf", "caf\udce9.pdf"):
+        storage.objects[key] = stored
+    assert storage.listdir("") == (["en"], [])
+    assert storage.listdir("en") == ([], ["test.pdf"])
+    assert [name for name, _ in storage.scan(recursive=True)] == ["en/test.pdf"]

@@ -876,6 +876,51 @@ def test_deletion_is_left_out_if_a_listing_or_a_file_failed(local: LocalStorage)
     assert reads(target, "old.txt") == b"content"
 
 
+def test_deletion_keeps_names_that_sort_between_a_directory_and_its_files(
+    moto: Moto, local: LocalStorage
+) -> None:
+    """As aws-cli#405 did not: lists of names were compared as if directories were sorted alike."""
+    names = ("dir/a", "dir-2/b", "dir.txt", "dir", "a/b./d", "a/b/c", "a/b-c", "a/b.c", "a/b c")
+    files = {name: name.encode() for name in names if name != "dir"}
+    fill(local, files)
+    target, back = s3_on(moto), MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(target, {"dir/old": b"x", "a/b/old": b"x", "dir": b"x"})
+    for origin, end in ((local, target), (target, back)):
+        copy(origin, end, delete=True)
+        again = copy(origin, end, delete=True)
+        assert (again.of(COPIED), again.of(DELETED), again.of(FAILED)) == ([], [], [])
+        assert {name for name, _ in end.scan(recursive=True)} == set(files)
+        assert_same(end, files)
+
+
+def test_file_in_the_way_of_a_directory_fails_by_name_and_keeps_no_other(
+    moto: Moto, local: LocalStorage
+) -> None:
+    """A bucket may have files "x" and "x/y", and a marker "dir/"; a disk may not."""
+    origin = s3_on(moto)
+    fill(origin, {"x": b"file", "x/y": b"below", "a.txt": b"content", "z.txt": b"content"})
+    origin.client.put_object(Bucket=origin.bucket_name, Key="dir/", Body=b"")
+    fill(local, {"old.txt": b"x"})
+    report = copy(origin, local, delete=True)
+    (failed,) = report.of(FAILED)
+    assert failed.name in {"x", "x/y"}
+    assert names_of(report, COPIED) == {"x", "x/y", "a.txt", "z.txt"} - {failed.name}
+    assert report.of(DELETED) == []
+
+
+def test_files_that_were_stored_in_parts_are_not_copied_again(
+    moto: Moto, local: LocalStorage
+) -> None:
+    """The ETag of such a file is no digest of its content."""
+    fill(local, {"large.bin": random_bytes(12 * MIB)})
+    parts = {"multipart_threshold": MIB, "multipart_chunksize": 5 * MIB}
+    origin, target = s3_on(moto, transfer_config=parts), s3_on(moto)
+    for source, end in ((local, origin), (origin, target), (origin, local)):
+        copy(source, end)
+        assert copy(source, end).of(COPIED) == []
+    assert_same(target, {"large.bin": random_bytes(12 * MIB)})
+
+
 def test_file_that_is_removed_meanwhile_is_no_failure(tmp_path: Path) -> None:
     class Vanishing(LocalStorage):
         def _open_stream(self, key: str) -> tuple[Entry, Stream]:

@@ -200,6 +200,19 @@ def test_commands_in_the_documentation_exist(block: Block) -> None:
             assert f"[testenv:{name}]" in environments
 
 
+def test_tests_that_the_pages_on_reliability_name_exist() -> None:
+    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "storages/testing").glob("*.py")]
+    texts = [each.read_text(encoding="utf-8") for each in sources]
+    tests = {name for text in texts for name in re.findall(r"def (test_\w+)", text)}
+    named = {
+        (page.name, name)
+        for page in (ROOT / "docs/reliability").glob("*.rst")
+        for name in re.findall(r"\b(test_\w+)``", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 200
+    assert {(page, name) for page, name in named if name not in tests} == set()
+
+
 def test_files_that_readme_names_exist() -> None:
     text = (ROOT / "README.rst").read_text(encoding="utf-8")
     named = re.findall(r"``((?:docs|example|tests)/[\w./-]*)``", text)

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 from django.apps.registry import Apps
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage
 from django.core.files.uploadedfile import TemporaryUploadedFile
+from django.core.management import call_command
 from django.db import models
 from django.test import override_settings
 
@@ -55,6 +57,14 @@ def overwriting(backend, tmp_path):
 @pytest.fixture
 def unique(backend, tmp_path):
     return backend(tmp_path, "/files/", file_overwrite=False)
+
+
+class Static(OverwriteStorage):
+    """Where static files are collected."""
+
+    @property
+    def location(self) -> str:  # type: ignore[override]
+        return str(settings.STATIC_ROOT)
 
 
 def upload(content: bytes) -> TemporaryUploadedFile:
@@ -380,6 +390,28 @@ def test_listing_shows_whatever_lies_there(storage, tmp_path):
         directories, files = storage.listdir("")
     assert sorted(directories) == ["directory", "to directory"]
     assert sorted(files) == ["fifo", "loop", "nowhere", "socket", "unreadable"]
+
+
+def test_file_that_no_name_can_say_is_not_listed(storage, tmp_path):
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en/test.txt").write_bytes(b"right")
+    odd = [b"en\\test.txt", b"caf\xe9.txt", b"caf\xe8.txt", b"line\n.txt"]
+    for name in odd:
+        (tmp_path / os.fsdecode(name)).write_bytes(b"other")
+    assert storage.listdir("") == (["en"], [])
+    assert [name for name, _ in storage.scan(recursive=True)] == ["en/test.txt"]
+    # A backslash in a name is a slash, so this is the other file.
+    with storage.open("en\\test.txt") as file:
+        assert file.read() == b"right"
+    with override_settings(
+        STORAGES={"staticfiles": {"BACKEND": f"{__name__}.Static"}},
+        STATIC_ROOT=tmp_path,
+        STATICFILES_DIRS=[],
+        STATICFILES_FINDERS=["django.contrib.staticfiles.finders.FileSystemFinder"],
+    ):
+        call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+    assert {os.fsencode(each.name) for each in tmp_path.iterdir()} == {b"en", *odd}
+    assert not (tmp_path / "en/test.txt").exists()
 
 
 def test_directory_can_be_deleted_when_it_is_empty(storage, tmp_path):

@@ -14,6 +14,7 @@ from typing import Any
 
 from azure.storage.blob import BlobServiceClient
 from django.core.files.base import ContentFile, File
+from django.core.files.storage import Storage
 
 from benchmarks.report import (
     MIB,
@@ -148,7 +149,7 @@ def clients_row(url: str, options: dict[str, Any]) -> Row:
     return Row("100 storages", f"{len(clients)} client", "1 client", len(clients) == 1)
 
 
-def read(storage: AzureStorage, name: str) -> bytes:
+def read(storage: Storage, name: str) -> bytes:
     """Read a whole file."""
     with storage.open(name) as file:
         content: bytes = file.read()

@@ -165,11 +165,9 @@ def serve(
     except _MISSING:
         return _stand_in(request, fallback)
     except OSError as exc:
-        if exc.errno == errno.ENAMETOOLONG:
-            return _stand_in(request, fallback)
-        # What the storage says is for the log alone.
-        logger.exception("The file %s cannot be served", shown(name))
-        return HttpResponse("The file cannot be read now.", "text/plain", 503)
+        return (
+            _stand_in(request, fallback) if exc.errno == errno.ENAMETOOLONG else _failed(name, exc)
+        )
 
 
 class FileView(View):
@@ -234,6 +232,12 @@ def _answered(
             if exc.errno != errno.ESTALE or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError
+
+
+def _failed(name: str, exc: OSError) -> HttpResponse:
+    """Return the answer where a storage fails; what it says is for the log alone."""
+    logger.error("The file %s cannot be served", shown(name), exc_info=exc)
+    return HttpResponse("The file cannot be read now.", "text/plain", 503)
 
 
 def _stand_in(request: HttpRequest, fallback: str | Path | None) -> HttpResponseBase:

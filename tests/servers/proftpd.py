@@ -117,8 +117,9 @@ class Proftpd(FTPServer):
     def prepare(self) -> None:
         super().prepare()
         _admit(self.directory, self.root, self.user)
-        settings = [*_settings(self.directory, self.port), *self._ports(), *self.config.items()]
+        settings = [*_settings(self.directory, self.port), *self._ports()]
         settings += self._tls_settings() if self.tls else ()
+        settings += self.config.items()
         text = "".join(f"{option} {value}\n" for option, value in settings)
         (self.directory / "proftpd.conf").write_text(text + PERMISSIONS)
 

@@ -31,6 +31,8 @@ class Connection(ftplib.FTP):
     encoding = "latin-1"
     #: The data connection opened last; a child closes its copy.
     data: socket.socket | None = None
+    #: The TLS session that data connections resume.
+    session: ssl.SSLSession | None = None
 
     def __init__(
         self,
@@ -127,7 +129,9 @@ class Connection(ftplib.FTP):
             raise ConnectionResetError(errno.ECONNRESET, "The FTP server hung up") from exc
         if reply[:1] in {"1", "2", "3"}:
             return reply
-        if reply.startswith("421"):
+        # A server resumes no session that is too old for it, such as ProFTPD after half an hour.
+        has_expired = self.session is not None and reply[:3] in {"425", "522"}
+        if reply.startswith("421") or has_expired:
             raise ConnectionAbortedError(errno.ECONNABORTED, reply)
         if reply[:3] in UNKNOWN:
             raise UnknownCommand(reply)
@@ -161,9 +165,10 @@ class Connection(ftplib.FTP):
         data, size = super().ntransfercmd(cmd, rest)
         self.data = without_delay(data)
         if self.context is not None:
-            session = cast("ssl.SSLSocket", self.sock).session
+            # A copy each time, which costs as much as a request.
+            self.session = self.session or cast("ssl.SSLSocket", self.sock).session
             self.data = self.context.wrap_socket(
-                data, server_hostname=self.host, session=session, suppress_ragged_eofs=False
+                data, server_hostname=self.host, session=self.session, suppress_ragged_eofs=False
             )
         return self.data, size
 

@@ -21,7 +21,7 @@ from django.test import override_settings
 from storages.backends._ftp.times import LOCAL_TIME
 from storages.backends.ftp import FTPStorage
 from storages.temporaries import NO_EXCLUSION, STEPS_ASIDE
-from tests.backends.ftp.server import FTPDirectory, location, running
+from tests.backends.ftp.server import FTPDirectory, location, running, trust
 from tests.servers.ftp import FTPServer
 from tests.servers.inetutils import Inetutils
 from tests.servers.process import HOST
@@ -170,6 +170,19 @@ def test_threads_make_do_with_the_connections_that_a_server_gives(
         with FTPStorage(location(server)) as storage, ThreadPoolExecutor(16) as threads:
             names = list(threads.map(lambda n: save(storage, f"{n}.bin"), range(64)))
         assert sorted(names) == sorted(path.name for path in server.root.iterdir())
+
+
+def test_tls_session_that_is_too_old_for_the_server_costs_no_call() -> None:
+    # ProFTPD's own limit is half an hour.
+    for server in running(Proftpd("explicit", config={"TLSSessionCache": "internal: 1"})):
+        with FTPStorage(location(server), **trust(server), file_overwrite=True) as storage:
+            save(storage)
+            begun = time.monotonic()
+            # However long the connection is in use.
+            while time.monotonic() < begun + 3:
+                assert storage.exists("a.bin")
+            save(storage, content=b"new")
+            assert storage.open("a.bin").read() == b"new"
 
 
 def test_limit_of_connections_is_told_as_that() -> None:

@@ -20,7 +20,7 @@ from django.utils.deconstruct import deconstructible
 
 from .configured import Configured, options_of, with_places
 from .contents import as_file, check_size, copied, is_rewindable
-from .driver import Driver, Entry, Source, forget_locals
+from .driver import NOTHING, Driver, Entry, Source, forget_locals
 from .files import RemoteFile
 from .options import UNSET, Option, derived, option
 from .reader import Reader
@@ -135,7 +135,8 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         name = self._named(content.name if name is None else name)
         content = as_file(content, name)
         if self.file_overwrite:
-            return super().save(name, content, max_length)
+            free = self.get_available_name(name, max_length=max_length)
+            return str(validate_file_name(self._save(free, content), allow_relative_path=True))
         with self._rewindable(content) as again:
             return self._save_unique(name, again, max_length)
 
@@ -356,7 +357,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         """Return what `_write` is given of a rewindable content."""
         declared = getattr(content, "content_type", None)
         kind = declared or guess_content_type(name, self.default_content_type)
-        old = expected or Entry(0)
+        old = expected or NOTHING
         file = cast("IO[bytes]", content)
         return Source(file, kind, headers=old.headers, metadata=old.metadata)
 

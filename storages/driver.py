@@ -71,6 +71,7 @@ class Entry:
     digest: str | None = None
 
 
+NOTHING = Entry(0)
 #: A base name, or a name below a key, with what the listing tells of it. None means that the
 #: listing does not tell, and `Driver._stat` has to be asked.
 Listed = tuple[str, Entry | None]

@@ -24,7 +24,8 @@ _UNSAYABLE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]")
 _WINDOWS = re.compile(
     r'[<>:"|?*]|[. ](/|$)|(^|/)(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|/|$)', re.IGNORECASE
 )
-_lazy_settings: Any = settings
+#: Reads an attribute of a lazy object itself, past its own way, which is written in Python.
+_inner: Any = object.__getattribute__
 _SHOWN = 120  # characters of a name quoted in an error
 
 # What a compressed file is; as a Content-Encoding it would make clients unpack it (RFC 9110 8.4.1).
@@ -113,7 +114,7 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
     """
     first, _, rest = name.partition(".")
     # Past Django's wrapper, which raises and catches an error for each name that is not set.
-    holder = _lazy_settings._wrapped  # noqa: SLF001
+    holder = _inner(settings, "_wrapped")
     if holder is empty:
         holder = settings
     value = None if getattr(holder, first, None) is None else getattr(settings, first)
@@ -129,7 +130,7 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
 def raw_settings(names: tuple[str, ...]) -> list[Any]:
     """Return settings as they stand on each level of overrides, for a comparison."""
     found: list[Any] = []
-    holder = _lazy_settings._wrapped  # noqa: SLF001
+    holder = _inner(settings, "_wrapped")
     while holder is not None and holder is not empty:
         level = vars(holder)
         found += map(level.get, names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -12,55 +12,63 @@ from botocore.compat import unquote_str
 
 #: What a page says of a file, as far as we read it.
 _TOLD = ("Key", "Size", "LastModified", "ETag", "StorageClass")
-#: How a page begins that is in UTF-8, a file in it of which nothing is escaped, and what that says.
-_START = re.compile(rb'(<\?xml version="1\.0"( encoding="UTF-8")?\?>\s*)?<ListBucketResult[ >]')
-_FILE = re.compile(r"<Contents>((?:<(\w+)>[^<&\x00-\x1f]*</\2>)+)</Contents>")
-_SAID = re.compile(r"<(\w+)>([^<]*)<")
+#: A page in UTF-8 whose parts have texts, or parts with texts, of which nothing is escaped.
+_PAGE = re.compile(
+    rb'(?:<\?xml version="1\.0"(?: encoding="UTF-8")?\?>\s*)?'
+    rb'<ListBucketResult(?: xmlns="[^"<&]*")?>(.*)</ListBucketResult>\s*',
+    re.DOTALL,
+)
+_PART = re.compile(r"<(\w+)>(?:([^<&\x00-\x1f]*)|((?:<(\w+)>[^<&\x00-\x1f]*</\4>)+))</\1>")
+_TEXTS = re.compile(r"<(\w+)>([^<]*)<")
+#: The name of a part, its text, and the texts of its own parts by their names.
+_Part = tuple[str, str, Mapping[str, str | None]]
 
 
 def page_of(content: bytes) -> dict[str, Any] | None:
     """Return a page of a listing as boto3 has it, as far as we read it; None for anything else."""
     try:
-        files, rest = _without_files(content)
-        root = ET.fromstring(rest)  # noqa: S314 - expat expands no entities of others here
-        if _name(root) != "ListBucketResult":
-            return None
-        return _page(root, files)
+        return _page(_usual(content) or _parsed(content))
     except (ET.ParseError, ValueError):
         return None
 
 
-def _without_files(content: bytes) -> tuple[list[str], str | bytes]:
-    """Take those files out of a page that a pattern finds: all or none, for their order.
+def _usual(content: bytes) -> list[_Part] | None:
+    """Return the parts of a page that is written as usual; None for any other.
 
-    ElementTree makes six objects of each, which cost more than the rest of a listing.
+    ElementTree makes six objects of each file, which cost more than the rest of a listing.
     """
-    if b"<!" in content or not _START.match(content):
-        return [], content
-    parts = _FILE.split(content.decode().replace("&quot;", '"'))
-    rest = "".join(parts[::3])
-    return ([], content) if "<Contents" in rest else (parts[1::3], rest)
+    if not (page := _PAGE.fullmatch(content)):
+        return None
+    pieces = _PART.split(page[1].decode().replace("&quot;", '"'))
+    if "".join(pieces[::5]).strip():
+        return None
+    parts = zip(pieces[1::5], pieces[2::5], pieces[3::5], strict=True)
+    return [(name, text or "", dict(_TEXTS.findall(inner or ""))) for name, text, inner in parts]
 
 
-def _page(root: ET.Element, files: Iterable[str]) -> dict[str, Any]:
-    start = root.tag[: -len("ListBucketResult")]
-    is_encoded = root.findtext(f"{start}EncodingType") == "url"
-    found = [_described(dict(_SAID.findall(each)), is_encoded) for each in files]
-    page: dict[str, Any] = {"Contents": found, "CommonPrefixes": []}
-    for each in root:
-        name = each.tag[len(start) :]
+def _parsed(content: bytes) -> list[_Part]:
+    root = ET.fromstring(content)  # noqa: S314 - expat expands no entities of others here
+    if _name(root) != "ListBucketResult":
+        raise ValueError(root.tag)
+    return [
+        (_name(part), part.text or "", {_name(each): each.text for each in part}) for part in root
+    ]
+
+
+def _page(parts: list[_Part]) -> dict[str, Any]:
+    is_encoded = ("EncodingType", "url", {}) in parts
+    page: dict[str, Any] = {"Contents": [], "CommonPrefixes": []}
+    for name, text, texts in parts:
         if name == "Contents":
-            said = {part.tag[len(start) :]: part.text for part in each}
-            found.append(_described(said, is_encoded))
+            page[name].append(_described(texts, is_encoded))
         elif name == "CommonPrefixes":
-            prefix = each.findtext(f"{start}Prefix") or ""
-            page["CommonPrefixes"].append({"Prefix": unquote_str(prefix) if is_encoded else prefix})
+            page[name].append({"Prefix": _text(texts.get("Prefix"), is_encoded)})
         elif name == "IsTruncated":
-            page[name] = each.text == "true"
+            page[name] = text == "true"
         elif name == "KeyCount":
-            page[name] = int(each.text or 0)
+            page[name] = int(text or 0)
         elif name == "NextContinuationToken":
-            page[name] = each.text or ""
+            page[name] = text
     return page
 
 
@@ -69,12 +77,18 @@ def _described(said: Mapping[str, str | None], is_encoded: bool) -> dict[str, An
     if not key or not size:
         raise ValueError("Key or Size")
     return {
-        "Key": unquote_str(key) if is_encoded and ("%" in key or "+" in key) else key,
+        "Key": _text(key, is_encoded),
         "Size": int(size),
         "LastModified": datetime.fromisoformat(modified) if modified else None,
         "ETag": etag,
         "StorageClass": storage_class,
     }
+
+
+def _text(text: str | None, is_encoded: bool) -> str:
+    if text and is_encoded and ("%" in text or "+" in text):
+        return str(unquote_str(text))
+    return text or ""
 
 
 def _name(element: ET.Element) -> str:

@@ -97,6 +97,8 @@ _SAID = {
 _METADATA = "x-amz-meta-"
 #: Headers of a request that are the client's own; the last asks for the checksum of a file.
 KEPT = {"content-length", "user-agent", _ASKS := "x-amz-checksum-mode"}
+#: Bytes that urllib3 reads of a file at once.
+BLOCK = 16 * 1024
 #: Bytes of a body that is sent without asking for leave first, which takes a round trip, and
 #: stalls after an empty body at some services. Amazon's SDKs for Go and Kotlin have 2 MiB.
 UNASKED = 1024 * 1024
@@ -150,7 +152,10 @@ class Shape:
         url = f"{self.base}{path}{'?' if text else ''}{text}"
         # botocore's own kind of headers costs four times as much, and is read as this is.
         given: Any = headers
-        content = io.BytesIO(body) if "Body" in arguments else None
+        content: Any = None
+        if "Body" in arguments:
+            # A file is sent block by block, and each block has the whole of the time limit.
+            content = body if len(body) <= BLOCK else io.BytesIO(body)
         return AWSPreparedRequest(method, url, given, content, operation == "get_object")
 
 

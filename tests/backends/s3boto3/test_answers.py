@@ -209,6 +209,9 @@ USUAL = (
         f"{USUAL}{OWNER}",
         "<Size>0</Size><Key>é&amp;&#x2028;{}</Key>",
         "<Size> 1 </Size><Key> {}</Key><ETag/><StorageClass></StorageClass>",
+        "\n  <Key>a {}</Key>\n  <Size>1</Size>\n",
+        "<Key xml:space='preserve'>{}</Key><Size>1</Size>",
+        "<Key><![CDATA[<&{}]]></Key><Size>1</Size>",
     ],
 )
 @pytest.mark.parametrize("name", ["<ListBucketResult>", '<ListBucketResult xmlns="http://s3/">'])

@@ -27,8 +27,8 @@ _SIGN_IN = (
 )
 _HIDDEN = (
     errno.ENXIO,
-    "The service shows no such account or container to this request: set 'azure_container' "
-    f"(AZURE_CONTAINER) and 'account_url' (AZURE_ACCOUNT_URL) right, and {_SIGN_IN}",
+    "The service shows no such account or container to this request: check 'azure_container' "
+    f"(AZURE_CONTAINER) and 'account_url' (AZURE_ACCOUNT_URL), and {_SIGN_IN}",
 )
 _BUSY = (errno.EBUSY, "Azure asks for fewer requests: try again later")
 _CHANGED = (errno.EIO, "The bytes were changed on their way to Azure: try again")
@@ -151,7 +151,7 @@ def _explained(exc: Exception, host: str) -> tuple[int, str]:
     if isinstance(exc, ClientAuthenticationError):
         return (
             errno.EACCES,
-            "The credential gives no token: set 'token_credential' (AZURE_TOKEN_CREDENTIAL) right",
+            "The credential gives no token: check 'token_credential' (AZURE_TOKEN_CREDENTIAL)",
         )
     return explain_transport(getattr(exc, "inner_exception", None) or exc, host)
 
@@ -181,9 +181,9 @@ def _refused(exc: HttpResponseError) -> str:
             "(AZURE_SAS_TOKEN) or 'token_credential' (AZURE_TOKEN_CREDENTIAL)"
         )
     return (
-        "The credential is wrong or has expired (AuthenticationFailed): set 'account_name' "
+        "The credential is wrong or has expired (AuthenticationFailed): check 'account_name' "
         "(AZURE_ACCOUNT_NAME) and 'account_key' (AZURE_ACCOUNT_KEY), 'sas_token' or "
-        "'token_credential' right"
+        "'token_credential'"
     )
 
 

@@ -27,7 +27,7 @@ ATTEMPTS = 4  # of one request
 BACKOFF = 0.4  # seconds before the second attempt, doubled for each one after
 LONGEST_WAIT = 30.0  # seconds before one attempt, whatever the service asks for
 
-STRANGER = "The answer is none of Azure's: set 'account_url' (AZURE_ACCOUNT_URL) right"
+STRANGER = "The answer is none of Azure's: check 'account_url' (AZURE_ACCOUNT_URL)"
 
 #: Answers that may be another one the next time (REST reference, "Common REST API error codes").
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})

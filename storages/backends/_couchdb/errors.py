@@ -42,8 +42,8 @@ _MEANINGS: Final[tuple[tuple[type[Exception], int, str], ...]] = (
     (
         ResourceNotFound,
         errno.ENXIO,
-        "CouchDB does not know the database: create it, or set 'database' "
-        "(COUCHDB_STORAGE_OPTIONS) and 'server' right",
+        "CouchDB does not know the database: create it, or check 'database' "
+        "(COUCHDB_STORAGE_OPTIONS) and 'server'",
     ),
     (
         Unauthorized,

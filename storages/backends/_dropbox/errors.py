@@ -24,7 +24,7 @@ from storages.http import TRANSPORT_ERRORS, explain_transport
 ERRORS: tuple[type[Exception], ...] = (DropboxException, *TRANSPORT_ERRORS)
 
 _TOKEN = (
-    "set 'oauth2_access_token' (DROPBOX_OAUTH2_TOKEN) right, or better 'oauth2_refresh_token' "  # noqa: S105
+    "check 'oauth2_access_token' (DROPBOX_OAUTH2_TOKEN), or better set 'oauth2_refresh_token' "  # noqa: S105
     "(DROPBOX_OAUTH2_REFRESH_TOKEN) with 'app_key' (DROPBOX_APP_KEY)"
 )
 _SPACE = "has no room for the file: make room there, or get more"
@@ -82,7 +82,7 @@ _AUTH: dict[str, str] = {
     "invalid_access_token": f"Dropbox does not know the token: {_TOKEN}",
     "expired_access_token": f"The access token has expired: {_TOKEN}, which is renewed by itself",
     "invalid_select_user": (
-        "The team has no such member: set 'select_user' (DROPBOX_SELECT_USER) right"
+        "The team has no such member: check 'select_user' (DROPBOX_SELECT_USER)"
     ),
     "user_suspended": "The user is suspended",
     "route_access_denied": "The app may not use this part of Dropbox's API",
@@ -189,8 +189,8 @@ def _explain_bad_input(message: str) -> tuple[int, str]:
         )
     if "invalid_client" in message:
         return errno.EACCES, (
-            "Dropbox does not know the app: set 'app_key' (DROPBOX_APP_KEY) and 'app_secret' "
-            "(DROPBOX_APP_SECRET) right"
+            "Dropbox does not know the app: check 'app_key' (DROPBOX_APP_KEY) and 'app_secret' "
+            "(DROPBOX_APP_SECRET)"
         )
     if "access token" in message or "Authorization" in message:
         return errno.EACCES, f"Dropbox takes the token for none: {_TOKEN}"

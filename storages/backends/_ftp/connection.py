@@ -81,8 +81,8 @@ class Connection(ftplib.FTP):
             refused = (
                 errno.EACCES,
                 (
-                    "The FTP server refuses the login: set 'user' (FTP_STORAGE_USER) and "
-                    "'password' (FTP_STORAGE_PASSWORD) right, or those in 'location'"
+                    "The FTP server refuses the login: check 'user' (FTP_STORAGE_USER) and "
+                    "'password' (FTP_STORAGE_PASSWORD), or those in 'location'"
                 ),
             )
             with self._hiding(location.password) as password, self._hiding(location.user) as user:

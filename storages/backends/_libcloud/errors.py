@@ -22,7 +22,7 @@ NO_BUCKET = (
     "The container does not exist: set 'bucket' to one that does, or make it by "
     "storage.driver.create_container()",
 )
-_DENIED = "The credentials are refused: set 'user' and 'key' right, or allow them this request"
+_DENIED = "The credentials are refused: check 'user' and 'key', or allow them this request"
 _EXPIRED = "The temporary credentials have expired: renew 'user', 'key' and 'token'"
 _CLOCK = "The clock of this machine is off: set it right"
 _SERVER_BUSY = "The service asks for fewer requests: try again later"
@@ -39,7 +39,7 @@ _CODES: dict[str, tuple[int, str]] = {
         (errno.EINVAL, "The service cannot have a container of this name: set 'bucket'"),
     ),
     **dict.fromkeys(("ExpiredToken", "TokenRefreshRequired"), (errno.EACCES, _EXPIRED)),
-    "InvalidToken": (errno.EACCES, "The session token is not valid: set 'token' right"),
+    "InvalidToken": (errno.EACCES, "The session token is not valid: check 'token'"),
     "RequestTimeTooSkewed": (errno.EACCES, _CLOCK),
     "AuthorizationHeaderMalformed": (errno.EINVAL, _REDIRECTED),
     "ContainerBeingDeleted": (errno.EBUSY, "The container is being deleted: try again later"),
@@ -60,7 +60,7 @@ _CODES: dict[str, tuple[int, str]] = {
 _STATUSES: dict[int, tuple[int, str]] = {
     401: (errno.EACCES, _DENIED),
     403: (errno.EACCES, _DENIED),
-    404: (errno.EPROTO, "The server has no such address: set 'type', 'host' and 'port' right"),
+    404: (errno.EPROTO, "The server has no such address: check 'type', 'host' and 'port'"),
     412: (errno.ESTALE, _REPLACED),
     429: (errno.EBUSY, _SERVER_BUSY),
     503: (errno.EBUSY, _SERVER_BUSY),
@@ -99,7 +99,7 @@ def explain(exc: Exception) -> tuple[int, str]:
     if isinstance(exc, LibcloudError):
         return errno.EIO, f"libcloud failed with {type(exc).__name__}"
     number, text = explain_transport(exc, "The service")
-    hint = ": set 'host', 'port' and 'secure' right" if number == errno.ECONNREFUSED else ""
+    hint = ": check 'host', 'port' and 'secure'" if number == errno.ECONNREFUSED else ""
     return number, text + hint
 
 

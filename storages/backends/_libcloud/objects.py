@@ -201,7 +201,7 @@ class Objects(Driver):
             return without_namespaces(self.session.content(answer))
         except ET.ParseError as exc:
             raise OSError(
-                errno.EPROTO, "The answer is no listing: set 'type', 'host' and 'port' right"
+                errno.EPROTO, "The answer is no listing: check 'type', 'host' and 'port'"
             ) from exc
 
     def _description(self, source: Source, token: str) -> dict[str, str]:

@@ -42,11 +42,11 @@ _CODES: dict[str, tuple[int, str]] = {
     ),
     "InvalidAccessKeyId": (
         errno.EACCES,
-        "The access key is unknown: set 'access_key' (AWS_ACCESS_KEY_ID) right",
+        "The access key is unknown: check 'access_key' (AWS_ACCESS_KEY_ID)",
     ),
     "SignatureDoesNotMatch": (
         errno.EACCES,
-        "The signature is wrong: set 'secret_key' (AWS_SECRET_ACCESS_KEY) right",
+        "The signature is wrong: check 'secret_key' (AWS_SECRET_ACCESS_KEY)",
     ),
     "ExpiredToken": (
         errno.EACCES,
@@ -55,7 +55,7 @@ _CODES: dict[str, tuple[int, str]] = {
     ),
     "InvalidToken": (
         errno.EACCES,
-        "The session token is not valid: set 'security_token' (AWS_SESSION_TOKEN) right",
+        "The session token is not valid: check 'security_token' (AWS_SESSION_TOKEN)",
     ),
     "RequestTimeTooSkewed": (
         errno.EACCES,
@@ -110,24 +110,24 @@ _CLASSES: tuple[tuple[type[Exception], int, str], ...] = (
         sdk.SSLError,
         errno.EPROTO,
         "The certificate of {} was refused: set 'verify' (AWS_S3_VERIFY) to the bundle that has "
-        "its authority, or 'endpoint_url' (AWS_S3_ENDPOINT_URL) right",
+        "its authority, or check 'endpoint_url' (AWS_S3_ENDPOINT_URL)",
     ),
     (
         sdk.ProxyConnectionError,
         errno.ECONNREFUSED,
-        "The proxy cannot be reached: set 'proxies' (AWS_S3_PROXIES) right",
+        "The proxy cannot be reached: check 'proxies' (AWS_S3_PROXIES)",
     ),
     (
         sdk.EndpointConnectionError,
         errno.ECONNREFUSED,
-        "{} cannot be reached: set 'endpoint_url' (AWS_S3_ENDPOINT_URL) right",
+        "{} cannot be reached: check 'endpoint_url' (AWS_S3_ENDPOINT_URL)",
     ),
     (sdk.FlexibleChecksumError, errno.EIO, "The bytes were changed on their way from S3"),
     (
         sdk.ParamValidationError,
         errno.EINVAL,
-        "boto3 refuses the parameters: set 'bucket_name' (AWS_STORAGE_BUCKET_NAME), "
-        "'object_parameters' (AWS_S3_OBJECT_PARAMETERS) or 'headers' (AWS_HEADERS) right",
+        "boto3 refuses the parameters: check 'bucket_name' (AWS_STORAGE_BUCKET_NAME), "
+        "'object_parameters' (AWS_S3_OBJECT_PARAMETERS) or 'headers' (AWS_HEADERS)",
     ),
     (sdk.HTTPClientError, errno.ECONNRESET, "The connection to {} broke"),
     (sdk.IncompleteReadError, errno.ECONNRESET, "The connection broke before the end"),

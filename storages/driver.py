@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import IO, ClassVar, Protocol
 
 from .utils import RefusedName, is_nameable
 
 MOST_LEVELS = 200  # directories inside one another; a walk that finds more goes round in circles
+_NOTHING: Mapping[str, str] = MappingProxyType({})  # listings make millions of entries
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}  # how an error says that there is no such file
 
 
@@ -63,9 +65,9 @@ class Entry:
     #: The other HTTP headers that the service sends with the file, by lower-case name:
     #: ``cache-control``, ``content-disposition``, ``content-language``, ``expires``, and
     #: ``content-encoding`` where that is another than ``encoding`` can say.
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     #: Names and values that the user stored with the file.
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     #: A digest of the stored bytes, such as ``"md5:9a03…"``; see `storages.digests`. A listing may
     #: tell one that is none, where only `Driver._stat` learns how the service encrypts the file.
     digest: str | None = None

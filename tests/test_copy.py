@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -847,6 +848,35 @@ def test_deletion_keeps_to_the_location(moto: Moto, local: LocalStorage) -> None
     assert names == {"media2/a.txt", "medi", "media.txt", "media/a.txt"}
 
 
+def test_many_files_are_deleted_at_a_time(local: LocalStorage) -> None:
+    at_once = threading.Barrier(2, timeout=30)
+
+    class Waiting(MemoryStorage):
+        def _remove(self, key: str) -> None:
+            if key in {"0.txt", "199.txt"}:
+                at_once.wait()
+            super()._remove(key)
+
+    target = Waiting(bucket=uuid.uuid4().hex)
+    names = [f"{number}.txt" for number in range(200)]
+    fill(target, dict.fromkeys(names, b"x"))
+    fill(local, {"a.txt": b"content"})
+    assert names_of(copy(local, target, delete=True), DELETED) == set(names)
+    assert [name for name, _ in target.scan()] == ["a.txt"]
+
+
+def test_foreign_storage_may_raise_anything_where_a_file_stays(local: LocalStorage) -> None:
+    class Protected(InMemoryStorage):
+        def delete(self, name: str) -> None:
+            raise RuntimeError(f"{name} is protected")
+
+    fill(local, {"a.txt": b"content"})
+    target = Protected()
+    target.save("old.txt", ContentFile(b"x"))
+    (failed,) = copy(local, target, delete=True).of(FAILED)
+    assert (failed.name, failed.detail) == ("old.txt", "old.txt is protected")
+
+
 def test_deletion_for_an_empty_source_has_to_be_confirmed(local: LocalStorage) -> None:
     Path(local.location).mkdir()
     target = MemoryStorage(bucket=uuid.uuid4().hex)
@@ -973,6 +1003,14 @@ def test_failed_listing_ends_the_other_one() -> None:
         with pytest.raises(TimeoutError):
             copy(source, target)
         assert len(listed) < 1_000_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
+def test_link_that_leads_nowhere_is_reported(local: LocalStorage) -> None:
+    fill(local, {"a.txt": b"content"})
+    Path(local.path("link")).symlink_to("/nowhere")
+    report = copy(local, MemoryStorage(bucket=uuid.uuid4().hex))
+    assert (names_of(report, COPIED), names_of(report, FAILED)) == ({"a.txt"}, {"link"})
 
 
 # -- interruptions --------------------------------------------------------------------------------

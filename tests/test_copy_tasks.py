@@ -161,6 +161,16 @@ def test_failures_of_tasks_are_told(project: Project) -> None:
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_name_that_is_no_text_is_told(project: Project) -> None:
+    (project.path / "one/latin-\udce9.txt").write_text("content")
+    job = project.enqueue()
+    project.work(1)
+    output = project.status(job)
+    assert output.startswith("failed latin-\\udce9.txt: The name 'latin-\\udce9.txt' cannot be")
+    assert "200 copied, 0 skipped, 1 failed" in output
+
+
 def test_part_that_breaks_is_told(project: Project) -> None:
     job = project.enqueue("--delete")
     for path in (project.path / "one").rglob("*.txt"):

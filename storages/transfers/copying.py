@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import IO
 
 from django.core.files.storage import Storage
@@ -24,6 +24,7 @@ JOBS = 16
 #: Files of more bytes are copied by few jobs at once: backends hold parts of them in memory.
 LARGE = 1024 * 1024
 MOST_LARGE = 4
+BATCH = 100  # files that a job deletes together
 ATTEMPTS = 2  # at a file that is replaced while it is copied
 
 COPIED, SKIPPED, FAILED, DELETED = "copied", "skipped", "failed", "deleted"
@@ -111,11 +112,12 @@ def copy(
 def _outcomes(work: _Work, jobs: int, *, delete: bool) -> Iterator[Outcome]:
     plan = work.plan
     limits = [each for each in (plan.origin.most_jobs, plan.target.most_jobs) if each is not None]
+    jobs = min([jobs, *limits])
     has_failed = bool(plan.unsayable)
     yield from (Outcome(name, FAILED, reason_of(name), each.size) for name, each in plan.unsayable)
     together = {name for group in plan.twins for name, _ in group}
     alone = [each for each in plan.wanted if each[0] not in together]
-    for (name, entry), result in done(work.on_file, alone, min([jobs, *limits])):
+    for (name, entry), result in done(work.on_file, alone, jobs):
         outcome = _settled(name, entry, result)
         has_failed |= outcome.action == FAILED
         yield outcome
@@ -124,7 +126,7 @@ def _outcomes(work: _Work, jobs: int, *, delete: bool) -> Iterator[Outcome]:
             has_failed |= outcome.action == FAILED
             yield outcome
     if delete and not has_failed:
-        yield from work.deletions()
+        yield from work.deletions(jobs)
 
 
 def _settled(name: str, entry: Entry, result: Outcome | Exception) -> Outcome:
@@ -167,7 +169,8 @@ class _Work:
                 return Outcome(name, SKIPPED, rule, entry.size)
             how = self._tried(name, entry) if self._dry_run else self._copied(name, entry)
         except FileNotFoundError:
-            if self._origin.stat(name) is not None:
+            # A link that leads nowhere is there.
+            if self._origin.storage.exists(name):
                 raise
             return Outcome(name, SKIPPED, GONE, entry.size)
         return Outcome(name, COPIED, how, entry.size)
@@ -185,14 +188,18 @@ class _Work:
             return self.on_file(found)
         return Outcome(name, FAILED, f"The destination takes its name for {first!r}", entry.size)
 
-    def deletions(self) -> Iterator[Outcome]:
+    def deletions(self, jobs: int) -> Iterator[Outcome]:
         """Delete what only the destination has."""
         names = self.plan.superfluous()
         if self._dry_run:
             yield from (Outcome(name, DELETED) for name in names)
             return
-        for name, error in self._target.remove(names):
-            yield _settled(name, Entry(0), error or Outcome(name, DELETED))
+        batches = iter(lambda: [*islice(names, BATCH)], [])
+        for _, results in done(lambda batch: [*self._target.remove(batch)], batches, jobs):
+            if isinstance(results, Exception):
+                raise results
+            for name, error in results:
+                yield _settled(name, Entry(0), error or Outcome(name, DELETED))
 
     def _tried(self, name: str, entry: Entry) -> str:
         self._target.check(name, entry)

@@ -42,6 +42,7 @@ class Plan:
         self.stored: dict[str, Entry] = {}
         #: Names that a storage without upper and lower case takes for one, two or more each.
         self.twins: list[list[Found]] = []
+        #: Of names that the source does not have just so.
         self._stored_folds: set[str] = set()
         self._wanted_by_fold: dict[str, str] = {}
         #: Set where a listing is not wanted any more.
@@ -62,7 +63,8 @@ class Plan:
         for _, error in done(lambda each: each(), lists, 2, stop=self._is_over.set):
             if error is not None:
                 raise error
-        self._stored_folds = set(map(folded, self.stored))
+        folds = ((folded(name), name) for name in self.stored)
+        self._stored_folds = {f for f, name in folds if self._wanted_by_fold.get(f) != name}
 
     def stored_entry(self, name: str) -> Entry | None:
         """Return what the destination has under a name, or under one that it takes for it."""

@@ -21,10 +21,9 @@ def given_options(storage: Any) -> dict[str, Any]:
     return state_of(storage).given
 
 
-#: Options that say where a service is, or a directory on it, in the order in which they are named.
+#: Options that say where a service or a directory is, in the order in which they are named.
 PLACES = ("host", "params", "server", "trackers", "account_url", "account_name", "endpoint_url")
-DIRECTORIES = ("root_path", "location")
-_NOWHERE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
+_NOWHERE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPROTO}
 
 
 def options_of(cls: type[Configured]) -> Mapping[str, Option]:
@@ -246,10 +245,12 @@ class Configured:
         return self.__copy__()
 
 
-def places_of(cls: type[Configured], names: tuple[str, ...] = PLACES) -> list[Option]:
-    """Return the options that say where the storages of a class keep their files."""
+def places_of(cls: type[Configured], *, directory: bool = False) -> list[Option]:
+    """Return the options that say where the service is, or with ``directory`` where on it."""
     declared = options_of(cls)
-    places = [declared[name] for name in names if name in declared]
+    if directory and "root_path" in declared:
+        return [declared["root_path"]]
+    places = [declared[name] for name in PLACES if name in declared]
     return places or [declared["location"]]
 
 

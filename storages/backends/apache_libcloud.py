@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from django.core.exceptions import ImproperlyConfigured
+
 from storages.base import Name
 from storages.clients import SharedClients
 from storages.driver import Driver, Entry, Listed, Source, Stream
@@ -92,6 +94,8 @@ class LibCloudStorage(LibCloudOptions):
     @derived
     def _container(self) -> Driver:
         """Return what the primitives are for this type of provider."""
+        for sentence in self.contradictions():
+            raise ImproperlyConfigured(f"{type(self).__name__}: {sentence}")
         connector = self._connector
         cls = driver_class(connector.name)
         if connector.name == "LOCAL":

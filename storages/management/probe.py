@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
-from storages.configured import DIRECTORIES, PLACES, Configured, places_of
+from storages.configured import Configured, places_of
 
 from .common import explained, shown_time
 
@@ -218,8 +218,8 @@ def timed(name: str, action: Callable[[], str], storage: Storage | None = None) 
 def advise(step: str, exc: Exception, storage: Storage | None) -> str:
     """Say what to change, "" where nothing is known."""
     if isinstance(exc, MISPLACED) and isinstance(storage, Configured):
-        is_directory = isinstance(exc, (NotADirectoryError, FileNotFoundError))
-        places = places_of(type(storage), DIRECTORIES if is_directory else PLACES)
+        directory = isinstance(exc, (NotADirectoryError, FileNotFoundError))
+        places = places_of(type(storage), directory=directory)
         if any(f"'{each.name}'" in explained(exc) for each in places):
             return ""
         return f"See whether this is right: {' and '.join(map(str, places))}."

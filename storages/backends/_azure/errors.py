@@ -85,8 +85,9 @@ _CODES: dict[str, tuple[int, str]] = {
     ),
     "AuthorizationFailure": (
         errno.EACCES,
-        "The account refuses the request: its firewall does not let this machine in, or "
-        "'sas_token' (AZURE_SAS_TOKEN) lacks a permission",
+        "The account refuses the request: its firewall does not let this machine in, "
+        "'sas_token' (AZURE_SAS_TOKEN) lacks a permission, or 'account_key' (AZURE_ACCOUNT_KEY) is "
+        "wrong",
     ),
     "InsufficientAccountPermissions": (errno.EACCES, "The account may only be read"),
     "KeyBasedAuthenticationNotPermitted": (
@@ -165,7 +166,8 @@ def _explain_answer(exc: HttpResponseError) -> tuple[int, str]:
     if status in _STATUSES:
         return _STATUSES[status]
     if status in {401, 403}:
-        return errno.EACCES, f"Access denied ({code or status})"
+        hint = "" if code else ", perhaps not by Azure: set 'account_url' (AZURE_ACCOUNT_URL) right"
+        return errno.EACCES, f"Access denied ({code or status}){hint}"
     return errno.EIO, f"Azure answered {status} {code or exc.reason}".rstrip()
 
 

@@ -116,6 +116,19 @@ class S3Connector(S3Options):
         seconds: float | None = getattr(self._connection.config, "read_timeout", None)
         return math.inf if seconds is None else seconds
 
+    def doubts(self) -> Iterator[str]:
+        """Yield where the endpoint holds the bucket's name, which is then said twice."""
+        yield from super().doubts()
+        url = urlsplit(self.endpoint_url or "")
+        first, _, rest = (url.hostname or "").partition(".")
+        # A service may be called as the bucket is: minio.example.com.
+        is_host = first == self.bucket_name and rest.count(".") > 1
+        if is_host or url.path.strip("/") == self.bucket_name:
+            yield (
+                "'endpoint_url' (AWS_S3_ENDPOINT_URL) holds the name of the bucket, which "
+                "'bucket_name' (AWS_STORAGE_BUCKET_NAME) adds: set it to the service alone."
+            )
+
     def close(self) -> None:
         """Close the idle connections of the shared client; it opens new ones when used again."""
         self.client.close()
@@ -148,7 +161,8 @@ class S3Connector(S3Options):
         except ProfileNotFound as exc:
             raise ImproperlyConfigured(
                 f"{type(self).__name__}: there is no profile as 'session_profile' "
-                "(AWS_S3_SESSION_PROFILE, or AWS_PROFILE in the environment) says."
+                "(AWS_S3_SESSION_PROFILE, or AWS_PROFILE in the environment) says: set it to one "
+                "that 'aws configure list-profiles' shows, or unset it."
             ) from exc
         except ValueError as exc:
             raise ImproperlyConfigured(

@@ -22,6 +22,7 @@ NO_SERVICE = (
     "The answer is none of S3's: set 'endpoint_url' (AWS_S3_ENDPOINT_URL) to an S3 service, not to "
     "its console or another web server"
 )
+_SCHEME = "set 'endpoint_url' (AWS_S3_ENDPOINT_URL) to its URL with http://, or to another port"
 _REGION = "The bucket is in another region{}: set 'region_name' (AWS_S3_REGION_NAME)"
 _BUSY = "S3 asks for fewer requests: try again later"
 _CHANGED = "The bytes were changed on their way to S3: try again"
@@ -154,6 +155,8 @@ def explain(exc: Exception, *, with_acl: bool = True) -> tuple[int, str]:
         return _explain_answer(exc, with_acl)
     if _timed_out(exc):
         return errno.ETIMEDOUT, f"{_host(exc)} stopped answering"
+    if isinstance(exc, sdk.SSLError) and "WRONG_VERSION_NUMBER" in str(exc):
+        return errno.EPROTO, f"{_host(exc)} speaks no TLS: {_SCHEME}"
     for kind, number, text in _CLASSES:
         if isinstance(exc, kind):
             return number, text.format(_host(exc))

@@ -251,13 +251,19 @@ def places_of(cls: type[Configured], *, directory: bool = False) -> list[Option]
     if directory and "root_path" in declared:
         return [declared["root_path"]]
     places = [declared[name] for name in PLACES if name in declared]
-    return places or [declared["location"]]
+    # Where no setting says a place, as with Dropbox, the service is where it always is.
+    return places or [each for each in (declared["location"],) if each.settings]
 
 
 def with_places(cls: type[Configured], code: int, text: str) -> tuple[int, str]:
     """Return an errno and its text, which names an option if no service is where options say."""
     if code in _NOWHERE and not any(f"'{name}'" in text for name in options_of(cls)):
-        text = f"{text}; see whether this is right: {' and '.join(map(str, places_of(cls)))}"
+        places = " and ".join(map(str, places_of(cls)))
+        text += (
+            f"; see whether this is right: {places}"
+            if places
+            else ": see whether its host is let through"
+        )
     return code, text
 
 

@@ -276,7 +276,11 @@ class Option:
             wanted = f"{self.type_text}, not {type(value).__name__}"
             if typing.get_origin(self.hint) is Literal:
                 wanted = " or ".join(map(repr, typing.get_args(self.hint)))
-            raise ImproperlyConfigured(f"{type(storage).__name__}: the {self} must be {wanted}.")
+            is_one = isinstance(value, str) and self.type_text.startswith("Sequence")
+            hint = ": put it into a list" if is_one else ""
+            raise ImproperlyConfigured(
+                f"{type(storage).__name__}: the {self} must be {wanted}{hint}."
+            )
         if self.check is not None and value is not None:
             try:
                 self.check(value)

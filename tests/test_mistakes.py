@@ -79,7 +79,7 @@ SETTINGS: list[tuple[str, dict[str, Any], list[str]]] = [
     (COUCHDB, {}, ["COUCHDB_STORAGE_OPTIONS.database", "set it"]),
     (COUCHDB, {"database": "media", "server": "localhost"}, ["COUCHDB_DEFAULT_SERVER", "https://"]),
     (MOGILE, {"domain": "d"}, ["MOGILEFS_TRACKERS", "set it"]),
-    (MOGILE, {"domain": "d", "trackers": "h:7001"}, ["MOGILEFS_TRACKERS", "Sequence"]),
+    (MOGILE, {"domain": "d", "trackers": "h:7001"}, ["MOGILEFS_TRACKERS", "put it into a list"]),
     (DATABASE, {"using": "default"}, ["DB_FILES.db_table", "set it"]),
     (DATABASE, COLUMNS | {"using": "files"}, ["'using'", "DATABASES"]),
     (DROPBOX, {}, ["DROPBOX_OAUTH2_REFRESH_TOKEN", "DROPBOX_APP_KEY", "set them"]),
@@ -113,6 +113,9 @@ SERVICES: list[tuple[str, dict[str, Any], list[str]]] = [
     (LIBCLOUD, ENTRY | {"type": f"{TYPE}.LOCAL", "user": "/no/where"}, ["set 'bucket'"]),
     (DATABASE, COLUMNS | {"using": "default"}, ["DB_FILES.db_table", "storages_createtable"]),
     (DATABASE, COLUMNS | {"driver": "no", "database": "d"}, ["DATABASE_ODBC_DRIVER", "odbcinst"]),
+    (DATABASE, COLUMNS | {"driver": "SQLite3", "database": "/no/where/files.sqlite3"},
+     ["DATABASE_NAME", "check"]),
+    (DROPBOX, {"oauth2_access_token": "t", "timeout": 2}, ["Dropbox cannot be reached", "let through"]),
     ("overwrite.OverwriteStorage", {"location": __file__}, ["MEDIA_ROOT", WHETHER]),
     ("image.ImageStorage", {"location": f"{__file__}/x"}, ["MEDIA_ROOT", WHETHER]),
     ("symlinkorcopy.SymlinkOrCopyStorage", {"location": f"{__file__}/x"}, ["MEDIA_ROOT", WHETHER]),
@@ -132,6 +135,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # Dropbox's address is none of its options.
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{CLOSED}")
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "known_hosts").touch()
     monkeypatch.setenv("HOME", str(tmp_path))

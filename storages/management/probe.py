@@ -220,7 +220,7 @@ def advise(step: str, exc: Exception, storage: Storage | None) -> str:
     if isinstance(exc, MISPLACED) and isinstance(storage, Configured):
         directory = isinstance(exc, (NotADirectoryError, FileNotFoundError))
         places = places_of(type(storage), directory=directory)
-        if any(f"'{each.name}'" in explained(exc) for each in places):
+        if not places or any(f"'{each.name}'" in explained(exc) for each in places):
             return ""
         return f"See whether this is right: {' and '.join(map(str, places))}."
     if isinstance(exc, HTTPError) and exc.code in {401, 403} and not signs(storage):

@@ -163,6 +163,12 @@ KINDS = (
         ImproperlyConfigured,
     ),
     Kind(
+        errno.ENXIO,
+        "The database's file cannot be opened: check 'database' (DATABASE_NAME), or NAME in "
+        "DATABASES, and the rights on its directory",
+        words=r"unable to open database file|\[SQLite\]connect failed \(14\)",
+    ),
+    Kind(
         errno.EHOSTUNREACH,
         "The database's host does not resolve or cannot be reached: check the host",
         "",

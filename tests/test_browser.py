@@ -32,7 +32,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--window-size=1200,1000",
+    "--hide-scrollbars",
+    "--window-size=1200,1060",
 )
 
 

@@ -335,6 +335,13 @@ def test_local_files_with_no_directory_of_their_own_are_told(name: str) -> None:
         assert [each for each in run_checks(tags=["storages"]) if each.id == "storages.W012"] == []
 
 
+def test_endpoint_is_not_doubted_for_the_name_of_a_service_or_of_a_computed_bucket() -> None:
+    minio = {"bucket_name": "minio", "endpoint_url": "https://minio.example.com"}
+    assert texts(S3, minio) == []
+    assert texts(S3, {"bucket_name": lambda: "tenant-7"}) == []
+    assert texts(S3, {"bucket_name": lambda: "t", "endpoint_url": "http://127.0.0.1:9000/t"}) == []
+
+
 class TenantStorage(OverwriteStorage):
     @property
     def location(self) -> str:  # type: ignore[override]

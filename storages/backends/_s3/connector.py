@@ -123,7 +123,7 @@ class S3Connector(S3Options):
         first, _, rest = (url.hostname or "").partition(".")
         # A service may be called as the bucket is: minio.example.com.
         is_host = first == self.bucket_name and rest.count(".") > 1
-        if is_host or url.path.strip("/") == self.bucket_name:
+        if self.bucket_name and (is_host or url.path.strip("/") == self.bucket_name):
             yield (
                 "'endpoint_url' (AWS_S3_ENDPOINT_URL) holds the name of the bucket, which "
                 "'bucket_name' (AWS_STORAGE_BUCKET_NAME) adds: set it to the service alone."

@@ -560,6 +560,68 @@ def test_methods_of_a_subclass_are_called_once_for_each_file(site: Site, bucket:
     assert (stored["c.txt"], stored["c.v7.txt"], stored["extra.txt"]) == (b"c!", b"c!", b"extra!")
 
 
+def test_root_may_be_named_in_a_style(site: Site, bucket: str) -> None:
+    site.write({"css/a.css": b"a { background: url(..) } b { background: url(/static/) }"})
+    site.on(HashedVault, bucket=bucket)
+    assert "3 post-processed" in site.collect()
+
+
+class Tidy(HashedVault):
+    """Keeps what the manifest names, and nothing else."""
+
+    def post_process(self, paths: Any, dry_run: bool = False, **options: Any) -> Any:
+        for name, hashed, processed in super().post_process(paths, dry_run=dry_run, **options):
+            self.delete(name)
+            yield name, hashed, processed and not self.exists(name)
+        self.delete("old.txt")
+
+
+class Telling(HashedVault):
+    """Its listing tells digests."""
+
+    def _list(self, key: str) -> Iterator[Any]:
+        for name, entry in super()._list(key):
+            content, _ = self.objects.get(f"{key}/{name}" if key else name, (b"", None))
+            digest = f"md5:{hashlib.md5(content).hexdigest()}"
+            yield name, entry if entry.is_directory else replace(entry, digest=digest)
+
+
+class InPlace(Telling):
+    """Changes files where they are."""
+
+    def post_process(self, paths: Any, dry_run: bool = False, **options: Any) -> Any:
+        yield from super().post_process(paths, dry_run=dry_run, **options)
+        for name, (storage, path) in paths.items():
+            with storage.open(path) as file:
+                content = ContentFile(file.read().upper())
+            self.delete(name)
+            self._save(name, content)
+
+
+@pytest.mark.parametrize("cls", [Tidy, InPlace])
+def test_what_a_subclass_deletes_and_changes_is_deleted_and_changed(
+    site: Site, bucket: str, cls: Any
+) -> None:
+    trees = []
+    for command in (Command, of_django.Command):
+        storage = site.on(cls, bucket=f"{bucket}-{len(trees)}")
+        storage.save("old.txt", ContentFile(b"old"))
+        said = [site.collect("-v2", command=command()) for _ in range(2)]
+        trees.append((held(storage.bucket), [sorted(each.splitlines()) for each in said]))
+    if cls is InPlace:
+        # Ours sees by digests that these were changed.
+        trees = [tree for tree, _ in trees]
+    assert trees[0] == trees[1]
+
+
+def test_manifest_wins_over_a_file_of_its_name(site: Site, bucket: str) -> None:
+    site.write({"staticfiles.json": b"{}"})
+    site.on(Telling, bucket=bucket)
+    for _ in range(2):
+        site.collect()
+        assert json.loads(held(bucket)["staticfiles.json"])["paths"]
+
+
 class PlainMixin(ManifestFilesMixin, Vault):
     """Django's mixin as people put it before any storage."""
 

@@ -91,6 +91,10 @@ class Destination:
         """Return what the listing told of a file, None if it was not there."""
         return self.entries.get(normalize_name(name))
 
+    def forget(self, name: str) -> None:
+        """Have nothing to tell of a file any more, since it was stored after the listing."""
+        self.entries.pop(normalize_name(name), None)
+
     @cached_property
     def replacing(self) -> BaseStorage:
         """A copy of the storage whose saves replace a file in one step."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from django.core.files.base import File
 from django.core.files.storage import Storage
 
-from storages.base import BaseStorage
+from storages.base import BaseStorage, Name
 from storages.contents import COPY_SIZE, as_content
 from storages.driver import Entry, Source, Stream
+from storages.files import RemoteFile
 from storages.staticfiles import Resolving
 from storages.utils import normalize_name
 
@@ -45,6 +46,9 @@ class Stage:
         self._results: dict[str, Kept] = {}
         self._unsent: dict[str, None] = {}
         self._gone: set[str] = set()
+        self._doomed: dict[str, None] = {}
+        #: True while Django's hashing runs, which removes what pages of another manifest may need.
+        self.is_sparing = False
         self._directories = {
             name[:end]
             for name in (*self._origins, *destination.entries)
@@ -58,11 +62,11 @@ class Stage:
         if kept := self._results.get(name):
             found = kept.path.stat()
             return Entry(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+        if name in self._gone:
+            return None
         if origin := self._origins.get(name):
             return Entry(origin.storage.size(origin.path), origin.modified())
-        if name in self._directories:
-            return DIRECTORY
-        return None if name in self._gone else self.destination.entries.get(name)
+        return DIRECTORY if name in self._directories else self.destination.entries.get(name)
 
     def is_here(self, name: str) -> bool:
         """Return True for a result and for a file of the project."""
@@ -86,14 +90,18 @@ class Stage:
         self._unsent[name] = None
 
     def remove(self, name: str) -> None:
-        """Forget a result, which is not sent then, or act as if a stored file were gone.
-
-        A stored file stays: pages that another manifest made may ask for it.
-        """
+        """Forget a result, which is not sent then, or act as if a stored file were gone."""
         if kept := self._results.pop(name, None):
             kept.path.unlink()
         self._unsent.pop(name, None)
         self._gone.add(name)
+        if not self.is_sparing:
+            self._doomed[name] = None
+
+    def clear(self) -> None:
+        """Remove what is to be removed, after all has been stored."""
+        self.destination.remove(name for name in self._doomed if name not in self._results)
+        self._doomed.clear()
 
     def send(self) -> None:
         """Store the results that differ from what the storage holds."""
@@ -111,6 +119,7 @@ class Stage:
             if not (self.destination.holds(name, content) or self._reads_alike(name, content)):
                 storage = self.destination.storage
                 storage._publish(storage.key(name), name, content, overwrite=True)
+                self.destination.forget(name)
         return size
 
     def _reads_alike(self, name: str, content: File[Any]) -> bool:
@@ -128,10 +137,28 @@ class Hashed(Resolving, BaseStorage):
 
     exists = BaseStorage.exists
 
+    def _post_process(self, *args: Any) -> Iterator[Any]:
+        steps = super()._post_process(*args)  # type: ignore[misc]
+        while True:
+            self._stage.is_sparing = True
+            try:
+                step = next(steps, None)
+            finally:
+                self._stage.is_sparing = False
+            if step is None:
+                return
+            yield step
+
     def save_manifest(self) -> None:
         """Store what the manifest names, and then the manifest."""
         self._stage.send()
         super().save_manifest()  # type: ignore[misc]
+
+    def _open(self, name: Name, mode: str = "rb") -> RemoteFile:
+        if not self._named(name, root=True):
+            # As of any directory: Django's hashing leaves a reference to it as it is.
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        return super()._open(name, mode)
 
     def _name_of(self, key: str) -> str:
         return key.removeprefix(self.key("", root=True)).lstrip("/")
@@ -226,6 +253,7 @@ def staged(destination: Destination, origins: Mapping[str, Origin], directory: P
 def finish(destination: Destination, twin: Any) -> None:
     """Store what a copy made by `staged` has not stored yet, and let the storage know the names."""
     twin._stage.send()
+    twin._stage.clear()
     for name in ("hashed_files", "manifest_hash"):
         if name in vars(twin):
             setattr(destination.original, name, vars(twin)[name])

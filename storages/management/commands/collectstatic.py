@@ -156,7 +156,9 @@ class Target:
         if picks and self.is_there(name):
             # Its own way to find a free name would find another.
             storage.delete(name)
-        return str(storage.save(name, content))
+        saved: str = storage.save(name, content)
+        self._destination.forget(saved)
+        return saved
 
     def post_process(self, paths: Mapping[str, Any], **options: Any) -> Iterator[Any]:
         """Store what was noted, and hash names where the storage does that."""

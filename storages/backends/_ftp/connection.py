@@ -127,6 +127,10 @@ class Connection(ftplib.FTP):
             reply = self.lines.reply(self.patience)
         except EOFError as exc:
             raise ConnectionResetError(errno.ECONNRESET, "The FTP server hung up") from exc
+        except ssl.SSLError as exc:
+            # Of vsftpd's two processes the one speaks on in plain text where the other has died.
+            text = f"TLS with the FTP server broke ({exc.reason})"
+            raise ConnectionResetError(errno.ECONNRESET, text) from exc
         if reply[:1] in {"1", "2", "3"}:
             return reply
         # A server resumes no session that is too old for it, such as ProFTPD after half an hour.

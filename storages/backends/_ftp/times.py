@@ -81,10 +81,10 @@ class Timed(Connection):
             probe = beside(path, "part")
             with suppress(ftplib.Error):
                 self._make_empty(probe)
-                try:
+                # Not tried on a connection that is lost meanwhile, where it would wait again.
+                with suppress(ftplib.Error):
                     self.learn_zones(probe)
-                finally:
-                    self.ask("DELE", probe)
+                self.ask("DELE", probe)
         zones: Zones = self.traits.setdefault("zones", Zones())
         return zones
 

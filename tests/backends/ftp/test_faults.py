@@ -607,6 +607,18 @@ def test_reply_that_is_cut_within_its_line_is_no_reply(storage: FTPStorage, prox
         proxy.clear()
 
 
+@pytest.mark.parametrize("make", [Pyftpdlib, Vsftpd])
+def test_byte_that_is_changed_under_tls_costs_no_call(make: Any) -> None:
+    for server in running(make("explicit")):
+        with Proxy(*server.address) as proxy:
+            storage = FTPStorage(location(server, via=proxy), **trust(server), timeout=10)
+            save(storage)
+            # Within the first record that comes, behind its length.
+            proxy.corrupt(20, "down", times=1)
+            assert storage.exists("a.bin")
+            storage.close()
+
+
 def test_features_may_stand_behind_the_code_on_each_line() -> None:
     with ScriptedFTP({"FEAT": "211-Features:\r\n211-UTF8\r\n211-SIZE\r\n211 End"}) as server:
         with scripted(server) as storage:

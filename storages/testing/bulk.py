@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from storages.digests import matches
 from storages.transfers import COPIED, copy, delete_many
@@ -13,11 +13,14 @@ from .listing import ListingContract
 from .sources import random_bytes
 from .spellings import PUNCTUATION, SCRIPTS
 
-OVER_ONE_REQUEST: Final = 1050  # files: more than any service deletes by one request
+MORE: Final = 50  # files over what one request deletes
 
 
 class BulkContract(ListingContract):
     """Items 132, 133 and 136."""
+
+    #: Files that one request deletes at most.
+    deleted_at_once: ClassVar[int] = 1
 
     def entries(self) -> dict[str, Any]:
         """Return the entries of all files by name, as the listing tells them."""
@@ -65,7 +68,7 @@ class BulkContract(ListingContract):
 
     @item(133)
     def test_more_files_than_one_request_takes_are_deleted_in_bulk(self) -> None:
-        names = [f"many/{number:04}.txt" for number in range(OVER_ONE_REQUEST)]
+        names = [f"many/{number:04}.txt" for number in range(self.deleted_at_once + MORE)]
         self.plant_many([*names, "many-stay.txt"])
         self.assertEqual(dict(delete_many(self.storage, iter(names))), dict.fromkeys(names))
         self.assertEqual(list(self.raw().names()), ["many-stay.txt"])

@@ -28,6 +28,7 @@ from storages.testing.save import save_zeros
 from tests.backends.s3boto3.server import Site, account
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 CONFIGS = [
     ("client_config", Config(connect_timeout=3, s3={"addressing_style": "path"})),
@@ -149,6 +150,7 @@ def test_transfer_config_may_be_a_dict(site: Site) -> None:
         ({"multipart_threshold": 10**12, "multipart_chunksize": 1, "max_concurrency": 1}, (5, 2)),
         ({"multipart_chunksize": 16 * MIB, "max_concurrency": 2}, (16, 3)),
         ({"multipart_chunksize": 32 * MIB, "use_threads": False}, (32, 1)),
+        ({"multipart_chunksize": GIB, "max_concurrency": 50, "use_threads": False}, (200, 1)),
         ({"io_chunksize": 10**9, "max_io_queue": 10**6, "max_concurrency": 3}, (8, 4)),
     ],
 )

@@ -40,6 +40,7 @@ class S3Contract(StorageContract):
     large_size = 8 * 1024 * 1024 + 1
     longest_name = 1024
     operations = 100
+    deleted_at_once = 1000
     impossible = {
         "99b": "S3 serves its files itself: without base_url it has their URLs",
     }

@@ -15,7 +15,6 @@ from typing import IO, Any, ClassVar, Self, cast
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import Storage
-from django.core.files.utils import validate_file_name
 from django.utils.deconstruct import deconstructible
 
 from .configured import Configured, options_of, with_places
@@ -136,7 +135,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         content = as_file(content, name)
         if self.file_overwrite:
             free = self.get_available_name(name, max_length=max_length)
-            return str(validate_file_name(self._save(free, content), allow_relative_path=True))
+            return self._named(self._save(free, content))
         with self._rewindable(content) as again:
             return self._save_unique(name, again, max_length)
 
@@ -149,7 +148,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
             asked = asks or not fits
             free = self.get_available_name(wish, max_length=max_length) if asked else wish
             try:
-                return str(validate_file_name(self._save(free, content), allow_relative_path=True))
+                return self._named(self._save(free, content))
             except FileExistsError:
                 if attempt == NAME_ATTEMPTS:
                     raise

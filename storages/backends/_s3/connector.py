@@ -233,9 +233,10 @@ class S3Connector(S3Options):
     # -- requests ---------------------------------------------------------------------------------
 
     @derived
-    def _every_request(self) -> Mapping[str, Any]:
+    def _sender(self) -> tuple[Session, Mapping[str, Any]]:
+        """Give what sends requests, and what every one of them says."""
         given = {n: each for n, each in self.object_parameters.items() if n in EVERY_REQUEST}
-        return {"Bucket": self.bucket_name, **given}
+        return self._connection.session, {"Bucket": self.bucket_name, **given}
 
     @derived
     def _read_parameters(self) -> Mapping[str, Any]:
@@ -243,21 +244,23 @@ class S3Connector(S3Options):
 
     def _call(self, operation: str, **arguments: Any) -> Any:
         """Send a request about the bucket, which is made first if it is missing and may be."""
-        arguments = {**self._every_request, **arguments}
+        session, said = self._sender
+        arguments = {**said, **arguments}
         try:
-            return self._connection.session.call(operation, arguments)
+            return session.call(operation, arguments)
         except NoCredentialsError:
             self._forget_client()
         except ClientError as exc:
             if code_of(exc) != "NoSuchBucket" or not self.auto_create_bucket:
                 raise
             self._create_bucket()
-        return self._connection.session.call(operation, arguments)
+        return self._sender[0].call(operation, arguments)
 
     def _forget_client(self) -> None:
         """Let boto3 look for credentials anew: that it found none may be a passing trouble."""
         _connections.forget(self._connection)
-        for each in (S3Connector._connection, S3Connector.connection, S3Connector.client):
+        made = (S3Connector._connection, S3Connector.connection, S3Connector.client)
+        for each in (*made, S3Connector._sender):
             each.__delete__(self)
 
     def _create_bucket(self) -> None:

@@ -117,8 +117,8 @@ class S3Listings(S3Connector):
             yield key, entry or self._stat(key)
 
     def _forget(self, key: str) -> None:
-        if self.preload_metadata:
-            self._preloaded_here().forget(key)
+        for each in [*vars(self).get("_preloaded", {}).values()]:
+            each.forget(key)
 
     def _preloaded_here(self) -> Preloaded:
         places = vars(self).setdefault("_preloaded", {})

@@ -108,6 +108,7 @@ _TRACE = "_X_AMZN_TRACE_ID"
 #: Headers that count a client's tries.
 _OF_THE_SDK = {"amz-sdk-invocation-id", "amz-sdk-request"}
 KNOWN = {"Body", "Bucket", "Key", "Metadata", *_HEADERS, *_QUERY}
+_SUCCESS = range(200, 300)
 #: Statuses that may say that the bucket is in another region, which the client then knows.
 _ELSEWHERE = (301, 302, 307, 400)
 Outcome = AWSResponse | BotoCoreError | Callable[[AWSPreparedRequest], AWSResponse]
@@ -290,7 +291,7 @@ class Session:
         self, operation: str, answer: AWSResponse, *, is_checked: bool
     ) -> dict[str, Any] | None:
         """Return what an answer says; None if only the client can tell."""
-        if not HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
+        if answer.status_code not in _SUCCESS:
             return None
         # Those of botocore's own kind take ten times as long to read.
         said = {name.lower(): value for name, value in answer.raw.headers.itermerged()}

@@ -119,7 +119,7 @@ def test_save_calls_little_python_before_boto3(site: Site, settings: Any) -> Non
         storage.save("a.txt", content)
     finally:
         sys.setprofile(None)
-    assert count <= 176
+    assert count <= 172
 
 
 def test_save_under_a_taken_name_is_two_requests(weed: Site) -> None:

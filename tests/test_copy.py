@@ -349,6 +349,16 @@ def test_parts_together_copy_each_file_once(end: Storage, local: LocalStorage) -
     assert_same(end, {name: name.encode() for name in names})
 
 
+def test_part_of_a_name_is_the_same_on_every_machine() -> None:
+    origin = MemoryStorage(bucket=uuid.uuid4().hex)
+    parts = {"a.txt": 0, "A/b.TXT": 0, "straße.txt": 0, "e\u0301.txt": 0, "漢字/👩.jpg": 0}
+    fill(origin, dict.fromkeys(parts, b"x"))
+    for number in range(1, 6):
+        target = MemoryStorage(bucket=uuid.uuid4().hex)
+        parts |= dict.fromkeys(names_of(copy(origin, target, part=(number, 5)), COPIED), number)
+    assert [*parts.values()] == [2, 1, 5, 1, 2]
+
+
 # -- the service copies ---------------------------------------------------------------------------
 
 #: What is kept with a file, as S3 calls it.

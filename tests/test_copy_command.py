@@ -199,6 +199,14 @@ def test_person_is_asked_before_an_empty_source_deletes(
     assert storages["two"].exists("old.txt") is stays
 
 
+@pytest.mark.usefixtures("emptied")
+def test_terminal_that_nobody_types_at_deletes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    _, error = run("one", "two", "--delete", stdout=Screen(), stderr=Screen())
+    assert "Give --yes if that is what you want." in str(error)
+    assert storages["two"].exists("old.txt")
+
+
 def test_progress_is_shown_to_a_person_and_cleared() -> None:
     stdout, stderr = Screen(), Screen()
     run("one", "two", stdout=stdout, stderr=stderr)

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -145,7 +146,9 @@ class Command(StorageCommand):
     def _is_confirmed(self, text: str) -> bool:
         if not (self.stdout.isatty() and self.stderr.isatty()):
             return False
-        return input(f"{text} Delete all files there? [y/N] ").strip().lower() == "y"
+        with suppress(EOFError):
+            return input(f"{text} Delete all files there? [y/N] ").strip().lower() == "y"
+        return False
 
     def _print_outcome(self, outcome: Outcome) -> None:
         is_failure = outcome.action == copying.FAILED

@@ -19,9 +19,9 @@ from django.utils.deconstruct import deconstructible
 
 from .configured import Configured, options_of, with_places
 from .contents import as_file, check_size, copied, is_rewindable
-from .driver import NOTHING, Driver, Entry, Source, forget_locals
+from .driver import NOTHING, Driver, Entry, Source
 from .files import RemoteFile
-from .options import UNSET, Option, derived, option
+from .options import UNSET, Option, derived, forget_locals, option
 from .reader import Reader
 from .utils import check_prefix, guess_content_type, is_nameable, normalize_name, public_url
 

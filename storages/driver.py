@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import io
 import posixpath
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -343,19 +342,3 @@ class Driver:
 def _is_base_name(name: str) -> bool:
     """Return True unless a listed name leads elsewhere, such as ``..``: servers send anything."""
     return "/" not in name and name not in {"", ".", ".."}
-
-
-def forget_locals(exc: BaseException) -> None:
-    """Clear the local variables of the finished frames that an exception, or its cause, came by.
-
-    Django's debug page and error mails show them, and so do trackers of errors. Those of SDKs hold
-    tokens, signed headers and form data, which no list of names could find.
-    """
-    seen: set[int] = set()
-    left: list[BaseException | None] = [exc]
-    while left:
-        each = left.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            traceback.clear_frames(each.__traceback__)
-            left += [each.__cause__, each.__context__]

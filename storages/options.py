@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, Self
 
 from .declared import READS, UNSET, Option, Redact, State, Value, matches, state_of
-from .utils import frozen, raw_settings, setting
+from .utils import forget_locals, frozen, raw_settings, setting
 
 __all__ = [
     "UNSET",
@@ -21,6 +21,7 @@ __all__ = [
     "State",
     "derived",
     "environment",
+    "forget_locals",
     "matches",
     "option",
     "positional",
@@ -68,6 +69,10 @@ class derived(Generic[Value]):  # noqa: N801 - a decorator
         token = READS.set(reads)
         try:
             value = self._make(storage)
+        except Exception as exc:
+            # What a connection or a signer is made of are secrets, such as a private key.
+            forget_locals(exc)
+            raise
         finally:
             READS.reset(token)
         return _Derived(value, version, list(dict.fromkeys(reads)), storage)

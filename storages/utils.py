@@ -8,6 +8,7 @@ import mimetypes
 import os
 import posixpath
 import re
+import traceback
 from collections.abc import Hashable, Iterable, Mapping
 from types import NoneType
 from typing import Any
@@ -305,3 +306,19 @@ def check_prefix(location: str) -> None:
     """Raise ValueError for a prefix of names that leads out of what it is a prefix in."""
     if ".." in location.replace("\\", "/").split("/"):
         raise ValueError("must not lead upwards: it has '..' among its parts.")
+
+
+def forget_locals(exc: BaseException) -> None:
+    """Clear the local variables of the finished frames that an exception, or its cause, came by.
+
+    Django's debug page and error mails show them, and so do trackers of errors. Those of SDKs hold
+    tokens, signed headers and form data, which no list of names could find.
+    """
+    seen: set[int] = set()
+    left: list[BaseException | None] = [exc]
+    while left:
+        each = left.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            left += [each.__cause__, each.__context__]

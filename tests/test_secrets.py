@@ -52,6 +52,8 @@ SURROUNDINGS: dict[str, Any] = {
     "timeout": 2,
     "type": "libcloud.storage.types.Provider.MINIO",
 }
+#: What an option is for, without which nothing uses it.
+BESIDE = {"cloudfront_key": {"cloudfront_key_id": "K2", "custom_domain": "cdn.example.com"}}
 #: What must not be given with an option.
 INSTEAD = {"connection_string": "account_url"}
 #: Values for what is required beside these, the first that an option takes.
@@ -139,6 +141,7 @@ def surroundings(cls: type[Any], option: Option, form: Any) -> dict[str, Any]:
     """Return the options beside a secret with which a storage can try to connect."""
     declared = options_of(cls)
     given = {name: value for name, value in SURROUNDINGS.items() if name in declared}
+    given |= BESIDE.get(option.name, {})
     for name in (option.name, INSTEAD.get(option.name)):
         given.pop(name, None)
     for each in declared.values():
@@ -174,6 +177,9 @@ def operations(storage: BaseStorage) -> list[Callable[[], Any]]:
         lambda: storage.listdir(""),
         lambda: storage.size("name"),
         lambda: storage.url("name"),
+        lambda: storage.url("name", parameters={"Unknown": 1}),
+        lambda: storage.url("name", expire="soon"),
+        lambda: storage.open("name", "ab").close(),
     ]
 
 

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from storages.base import BaseStorage, Name
 from storages.clients import SharedClients
 from storages.options import derived
-from storages.utils import public_url, sdk_missing
+from storages.utils import forget_locals, public_url, sdk_missing
 
 from .connector import S3Connector
 from .errors import ERRORS
@@ -99,6 +99,7 @@ class S3Urls(S3Connector):
         try:
             return signer.url(request, rounding)
         except ParamValidationError as exc:
+            forget_locals(exc)
             raise ValueError(f"boto3 refuses the parameters of a URL: {exc}") from exc
         except NoCredentialsError:
             self._forget_client()

@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,6 +23,7 @@ from django.core.files.storage import Storage
 
 from storages.backends.ftp import FTPStorage
 from storages.backends.sftpstorage import SFTPStorage
+from storages.testing.lifecycle import forked, wait_for
 from tests.backends.ftp.server import location
 from tests.backends.sftpstorage.server import options
 from tests.servers.openssh import OpenSSH
@@ -167,26 +167,14 @@ def test_forks_from_busy_threads_share_no_stream(server: Any) -> None:
         busy = [threads.submit(work, number) for number in range(8)]
         with storage.open(name) as file:
             head = file.read(1000)
-            children = [fork(in_child) for _ in range(4)]
+            children = [forked(in_child) for _ in range(4)]
             rest = file.read()
-        statuses = [os.waitpid(child, 0)[1] for child in children]
+        problems = [wait_for(child) for child in children]
         for each in busy:
             each.result(LIMIT)
     assert head + rest == CONTENT
-    assert statuses == [0] * 4
+    assert problems == [""] * 4
     storage.close()
-
-
-def fork(work: Any) -> int:
-    """Do something in a child, which ends with 0 if it worked; return its process."""
-    if not (child := os.fork()):
-        try:
-            work()
-            os._exit(0)
-        finally:
-            traceback.print_exc()
-            os._exit(1)
-    return child
 
 
 @pytest.mark.parametrize("how", ["idle", "busy", "raises"])

@@ -12,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from django.core.files.base import ContentFile
 from django.test import override_settings
 
 from storages.backends.sftpstorage import SFTPStorage
+from storages.testing.lifecycle import forked, wait_for
 from tests.backends.directory import RawDirectory
 from tests.backends.sftpstorage.server import Turns, options, running
 from tests.servers.asyncssh_server import AsyncSSH
@@ -442,15 +442,14 @@ def test_process_of_a_user_without_a_home_connects(asyncssh: SSHServer) -> None:
     given = options(asyncssh, key_filename="", password=AsyncSSH.password)
     keys = [line.partition(" ")[2] for line in asyncssh.known_hosts.read_text().splitlines()]
     known = dict(given, known_host_file="~/.ssh/known_hosts")
-    if not (child := os.fork()):
-        with suppress(BaseException):
-            os.environ.pop("HOME", None)
-            os.setuid(54_321)
-            assert list(SFTPStorage(**known).doubts())
-            assert not SFTPStorage(**known, host_keys=keys).exists("missing.txt")
-            os._exit(0)
-        os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def look() -> None:
+        os.environ.pop("HOME", None)
+        os.setuid(54_321)
+        assert list(SFTPStorage(**known).doubts())
+        assert not SFTPStorage(**known, host_keys=keys).exists("missing.txt")
+
+    assert wait_for(forked(look)) == ""
 
 
 def test_root_in_a_home_is_refused_with_what_to_give() -> None:

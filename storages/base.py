@@ -60,7 +60,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     )
     max_memory_size: int = option(
         default=8 * 1024 * 1024,
-        doc="Bytes of a file being written that may stay in memory before it moves to disk.",
+        doc="Bytes of a file being written that may stay in memory; 0 for all of them.",
     )
     default_content_type: str = option(
         default="application/octet-stream", doc="Media type where the name does not tell one."

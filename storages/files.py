@@ -9,9 +9,8 @@ import io
 import os
 import shutil
 import warnings
-from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from django.core.files.base import File
 
@@ -195,8 +194,7 @@ class RemoteFile(_File):
             self.file.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Mode:
+class _Mode(NamedTuple):
     action: str
     updates: bool
     is_text: bool

@@ -7,8 +7,7 @@ import os
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
@@ -65,8 +64,7 @@ _READ_BY_BOTO3 = re.compile(r"AWS_|BOTO_|HOME$|\w*CA_BUNDLE$|\w+_PROXY$", re.IGN
 _SPECIAL = re.compile(r"arn:.*|.*--x-s3")
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """A boto3 resource, the configuration that it was made with, and what its use has shown."""
 
     resource: Any
@@ -74,7 +72,7 @@ class Connection:
     signer: UrlSigner
     session: Session
     #: Under "exclusive" whether the service refuses to replace a file if it is told not to.
-    shown: dict[str, bool] = field(default_factory=dict)
+    shown: dict[str, bool]
 
     @property
     def is_exclusive(self) -> bool | None:
@@ -170,7 +168,7 @@ class S3Connector(S3Options):
                 "another option of the connection."
             ) from exc
         client = found.meta.client
-        return Connection(found, config, UrlSigner(client), Session(client))
+        return Connection(found, config, UrlSigner(client), Session(client), {})
 
     def _session(self, variables: Hashable) -> boto3.session.Session:
         """Return boto3's session for the profile, another where the environment has changed."""

@@ -15,11 +15,10 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from botocore import client as sdk
@@ -116,8 +115,7 @@ Outcome = AWSResponse | BotoCoreError | Callable[[AWSPreparedRequest], AWSRespon
 _outcomes: ContextVar[list[Outcome] | None] = ContextVar("outcomes", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """What the requests of one operation on one bucket share."""
 
     base: str

@@ -13,7 +13,6 @@ import functools
 import hmac
 import time
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
@@ -76,8 +75,7 @@ class Grant(NamedTuple):
     sent: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """A kind of URL: of one bucket, operation, method, and list of parameters."""
 
     base: str

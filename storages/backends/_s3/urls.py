@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 from botocore.exceptions import NoCredentialsError, ParamValidationError
@@ -29,8 +28,7 @@ OPERATIONS = {"PUT": "put_object", "DELETE": "delete_object", "HEAD": "head_obje
 _signers: SharedClients[CloudFrontSigner] = SharedClients()
 
 
-@dataclass(frozen=True, slots=True)
-class UrlPlan:
+class UrlPlan(NamedTuple):
     """What the options say of every URL: one of three kinds, or none where ``base_url`` is set."""
 
     seconds: int

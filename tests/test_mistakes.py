@@ -92,7 +92,7 @@ SETTINGS: list[tuple[str, dict[str, Any], list[str]]] = [
 SERVICES: list[tuple[str, dict[str, Any], list[str]]] = [
     (S3, {"bucket_name": "x", "endpoint_url": f"http://{CLOSED}", "access_key": "i",
           "secret_key": "s", "client_config": QUICK},
-     ["AWS_S3_ENDPOINT_URL", "set 'endpoint_url'"]),
+     ["AWS_S3_ENDPOINT_URL", "check 'endpoint_url'"]),
     (S3, {"bucket_name": "x", "region_name": "eu-west-1"},
      ["AWS_ACCESS_KEY_ID", "set 'access_key'"]),
     (S3, {"bucket_name": "x", "session_profile": "no"}, ["AWS_S3_SESSION_PROFILE", "set it to"]),
@@ -108,7 +108,7 @@ SERVICES: list[tuple[str, dict[str, Any], list[str]]] = [
      ["COUCHDB_DEFAULT_SERVER", RIGHT]),
     (MOGILE, {"domain": "d", "trackers": [CLOSED], "timeout": 1}, ["MOGILEFS_TRACKERS", RIGHT]),
     (LIBCLOUD, ENTRY | {"host": "127.0.0.1", "port": 9, "secure": False, "timeout": 1},
-     ["'host'", "set 'host', 'port' and 'secure' right"]),
+     ["'host'", "check 'host', 'port' and 'secure'"]),
     (LIBCLOUD, {"type": f"{TYPE}.S3", "user": "u", "bucket": "b"}, ["type S3 needs 'key'"]),
     (LIBCLOUD, ENTRY | {"type": f"{TYPE}.LOCAL", "user": "/no/where"}, ["set 'bucket'"]),
     (DATABASE, COLUMNS | {"using": "default"}, ["DB_FILES.db_table", "storages_createtable"]),

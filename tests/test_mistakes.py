@@ -208,6 +208,17 @@ def test_error_of_a_service_that_is_not_there_names_setting(
         storage.size("a.txt")
 
 
+@pytest.mark.parametrize(("name", "options", "words"), NOT_THERE)
+def test_collecting_to_a_service_that_is_not_there_names_setting(
+    tmp_path: Path, name: str, options: dict[str, Any], words: list[str]
+) -> None:
+    (tmp_path / "a.css").touch()
+    entries = {"staticfiles": {"BACKEND": backend(name), "OPTIONS": options}}
+    failing = pytest.raises(CommandError, match=words[0].strip("'"))
+    with override_settings(STORAGES=entries, STATICFILES_DIRS=[tmp_path]), failing:
+        call_command("collectstatic", interactive=False, verbosity=0)
+
+
 WEB_SERVER = """
 import django, socket, threading
 from django.conf import settings

@@ -15,6 +15,7 @@ from django.apps import apps
 from django.contrib.staticfiles.finders import get_finders
 from django.contrib.staticfiles.management.commands import collectstatic
 from django.contrib.staticfiles.storage import HashedFilesMixin
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage
 from django.core.management.base import CommandError, CommandParser
@@ -216,6 +217,8 @@ class Command(Watched, collectstatic.Command):
                 return self._collect(self.target)
             except NotDone as exc:
                 raise CommandError(told(exc)) from next(iter(exc.errors.values()))
+            except (OSError, ImproperlyConfigured) as exc:
+                raise CommandError(explained(exc)) from exc
             finally:
                 self.storage, self.target = given, None
                 self.progress()

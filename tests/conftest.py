@@ -31,7 +31,7 @@ CELLS = pytest.StashKey[dict[str, list[Cell]]]()
 
 def keep_options(*, setting: str, **_kwargs: Any) -> None:
     """Give an override of STORAGES the OPTIONS of its first two aliases, which Django 4.2 drops."""
-    if setting != "STORAGES":
+    if setting not in {"STORAGES", "STATIC_ROOT", "STATIC_URL"}:
         return
     for alias, entry in storages.backends.items():
         wanted: Any = settings.STORAGES.get(alias, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -77,9 +78,13 @@ class Download:
         self._body = body
         self._left = size
         self._is_compared = type(body) is not StreamingBody
+        self._owner = os.getpid()
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
+        if self._owner != os.getpid():
+            # Each of the two processes would get some of the bytes.
+            raise ConnectionAbortedError(errno.ECONNABORTED, "Another process reads this answer")
         data: bytes = self._body.read(size)
         self._left -= len(data)
         if data and not self._left and self._is_compared:

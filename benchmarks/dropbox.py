@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from django.core.files.base import ContentFile, File
+from django.core.files.base import ContentFile
 from dropbox import Dropbox
 from dropbox.files import WriteMode
 
@@ -19,16 +17,16 @@ from benchmarks.report import (
     MIB,
     Row,
     cpu_ratio,
-    peak_memory_of,
+    memory_rows,
     print_table,
     progress,
-    sparse_file,
+    read,
+    requests_row,
 )
 from tests.backends.dropbox.server import StubbedStorage
 from tests.servers.dropbox_stub import DropboxStub
 from tests.servers.http import HTTPProxy
 
-LARGE = 256 * MIB
 TOKEN = "good-benchmark"
 
 
@@ -37,8 +35,9 @@ def main() -> bool:
     with DropboxStub() as server, HTTPProxy(*server.address) as proxy:
         storage = StubbedStorage(TOKEN, endpoint=server.url, file_overwrite=True)
         counted = StubbedStorage(TOKEN, endpoint=proxy.url, file_overwrite=True)
-        with tempfile.TemporaryDirectory() as folder:
-            memory = memory_rows(storage, sparse_file(Path(folder, "large"), LARGE))
+        # The client is made before memory is measured.
+        storage.exists("large")
+        memory = memory_rows(storage)
         server.plant("benchmark", [f"/many/{number}" for number in range(5000)])
         rows = [*request_rows(counted, proxy), *time_rows(storage), *memory, instances_row(storage)]
     return print_table("Dropbox on a stub of our own", rows)
@@ -48,12 +47,7 @@ def request_rows(storage: StubbedStorage, proxy: HTTPProxy) -> list[Row]:
     """Count the requests of each operation."""
     progress("requests")
 
-    def count(operation: str, call: Callable[[], object], target: int) -> Row:
-        proxy.requests.clear()
-        call()
-        made = len(proxy.requests)
-        return Row(operation, f"{made} requests", str(target), made == target)
-
+    count = partial(requests_row, proxy)
     content = os.urandom(1024)
     return [
         count("save 1 KiB", lambda: storage.save("small", ContentFile(content)), 1),
@@ -111,30 +105,6 @@ def clock_ratio(call: Callable[[], object], bare: Callable[[], object], repeats:
     )
 
 
-def memory_rows(storage: StubbedStorage, large: Path) -> list[Row]:
-    """Save and read 256 MiB."""
-    progress("memory of 256 MiB")
-
-    def save() -> None:
-        with large.open("rb") as file:
-            storage.save("large", File(file))
-
-    def stream() -> None:
-        with storage.open("large") as file:
-            digest = hashlib.sha256()
-            for chunk in file.chunks(MIB):
-                digest.update(chunk)
-
-    storage.exists("large")
-    return [memory_row("save 256 MiB", save), memory_row("read 256 MiB", stream)]
-
-
-def memory_row(operation: str, call: Callable[[], object], limit: int = 64) -> Row:
-    """Show a peak of memory."""
-    used = peak_memory_of(call)
-    return Row(operation, f"{used / MIB:.0f} MiB more", f"≤ {limit} MiB", used <= limit * MIB)
-
-
 def instances_row(first: StubbedStorage) -> Row:
     """Use a hundred storages of one configuration."""
     progress("a hundred storages")
@@ -144,10 +114,3 @@ def instances_row(first: StubbedStorage) -> Row:
         each.exists("small")
     clients = len({id(each.client) for each in (first, *instances)})
     return Row("100 storages, used", f"{clients} client", "1", clients == 1)
-
-
-def read(storage: StubbedStorage, name: str) -> bytes:
-    """Read a whole file."""
-    with storage.open(name) as file:
-        content: bytes = file.read()
-    return content

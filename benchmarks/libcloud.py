@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from django.core.files.base import ContentFile, File
+from django.core.files.base import ContentFile
 from libcloud.storage.base import Container, StorageDriver
 
-from benchmarks.azure import ratio_row, read
-from benchmarks.report import MIB, Row, peak_memory_of, print_table, progress, sparse_file
+from benchmarks.azure import ratio_row
+from benchmarks.report import MIB, Row, memory_rows, print_table, progress, read, requests_row
 from storages.backends.apache_libcloud import LibCloudStorage
 from tests.backends.apache_libcloud.server import azure_entry, s3_entry
 from tests.servers.azurite import Azurite
@@ -21,7 +20,6 @@ from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
 
 BUCKET = "benchmark"
-LARGE = 256 * MIB
 
 
 def main() -> bool:
@@ -40,7 +38,6 @@ def measured(name: str, server: Any, entry: Callable[..., dict[str, Any]]) -> bo
         counted = LibCloudStorage(**entry(server, proxy, **options))
         rows = [
             *request_rows(counted, proxy),
-            # First, since a process that was large once takes no more memory later.
             *memory_rows(storage),
             *time_rows(storage),
         ]
@@ -51,12 +48,7 @@ def request_rows(storage: LibCloudStorage, proxy: HTTPProxy) -> list[Row]:
     """Count the requests of each operation."""
     progress("requests")
 
-    def count(operation: str, call: Callable[[], object], target: int) -> Row:
-        proxy.requests.clear()
-        call()
-        made = len(proxy.requests)
-        return Row(operation, f"{made} requests", str(target), made == target)
-
+    count = partial(requests_row, proxy)
     return [
         count("save 1 KiB", lambda: storage.save("1", ContentFile(bytes(1024))), 1),
         count("read 1 KiB", lambda: read(storage, "1"), 1),
@@ -65,28 +57,6 @@ def request_rows(storage: LibCloudStorage, proxy: HTTPProxy) -> list[Row]:
         count("url", lambda: storage.url("1"), 0),
         count("listdir", lambda: storage.listdir(""), 1),
         count("delete", lambda: storage.delete("1"), 1),
-    ]
-
-
-def memory_rows(storage: LibCloudStorage) -> list[Row]:
-    """Save and read 256 MiB."""
-    progress("memory of 256 MiB")
-
-    def save() -> None:
-        with large.open("rb") as file:
-            storage.save("large", File(file))
-
-    def stream() -> None:
-        with storage.open("large") as file:
-            assert sum(map(len, file.chunks(MIB))) == LARGE
-
-    with tempfile.TemporaryDirectory() as folder:
-        large = sparse_file(Path(folder, "large"), LARGE)
-        used = {"save 256 MiB": peak_memory_of(save), "read 256 MiB": peak_memory_of(stream)}
-    storage.delete("large")
-    return [
-        Row(name, f"{each / MIB:.0f} MiB more", "≤ 64 MiB", each <= 64 * MIB)
-        for name, each in used.items()
     ]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 
+from tests.servers.http import HTTPProxy
+
 MIB = 1024 * 1024  # bytes
+LARGE = 256 * MIB
 
 
 @dataclass
@@ -137,3 +142,44 @@ def sparse_file(path: Path, size: int) -> Path:
         for number in range(size // MIB):
             file.write(number.to_bytes(8, "big") * (MIB // 8))
     return path
+
+
+def read(storage: Storage, name: str) -> bytes:
+    """Read a whole file."""
+    with storage.open(name) as file:
+        content: bytes = file.read()
+    return content
+
+
+def requests_row(proxy: HTTPProxy, operation: str, call: Callable[[], object], target: int) -> Row:
+    """Count the requests of an operation."""
+    proxy.requests.clear()
+    call()
+    made = len(proxy.requests)
+    return Row(operation, f"{made} requests", str(target), made == target)
+
+
+def memory_row(operation: str, used: int, limit: int = 64) -> Row:
+    """Show a peak of memory."""
+    return Row(operation, f"{used / MIB:.0f} MiB more", f"≤ {limit} MiB", used <= limit * MIB)
+
+
+def memory_rows(storage: Storage) -> list[Row]:
+    """Save and read 256 MiB; first of all, since a process that was large takes no more later."""
+    progress("memory of 256 MiB")
+
+    def save() -> None:
+        with large.open("rb") as file:
+            storage.save("large", File(file))
+
+    def stream() -> None:
+        digest = hashlib.sha256()
+        with storage.open("large") as file:
+            for chunk in file.chunks(MIB):
+                digest.update(chunk)
+
+    with tempfile.TemporaryDirectory() as folder:
+        large = sparse_file(Path(folder, "large"), LARGE)
+        used = {"save 256 MiB": peak_memory_of(save), "read 256 MiB": peak_memory_of(stream)}
+    storage.delete("large")
+    return [memory_row(operation, each) for operation, each in used.items()]

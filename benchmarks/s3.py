@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from django.core.files.base import ContentFile, File
+from django.core.files.base import ContentFile
 
 from benchmarks.meter import responder
 from benchmarks.report import (
     MIB,
     Row,
     cpu_ratio,
+    memory_row,
+    memory_rows,
     mixed,
     peak_memory_of,
     print_table,
     progress,
-    sparse_file,
+    read,
 )
 from storages.backends.s3boto3 import S3Boto3Storage
 from storages.reader import READ_AHEAD
@@ -30,7 +29,6 @@ from tests.servers.http import HTTPProxy
 from tests.servers.process import HOST
 from tests.servers.seaweedfs import SeaweedFS
 
-LARGE = 256 * MIB
 THREADS = 32
 SECONDS = 20
 
@@ -48,9 +46,7 @@ def main() -> bool:
         storage = S3Boto3Storage(endpoint_url=server.url, **options)
         counted = S3Boto3Storage(endpoint_url=proxy.url, **options)
         storage.save("start", ContentFile(b"start"))
-        with tempfile.TemporaryDirectory() as folder:
-            large = sparse_file(Path(folder, "large"), LARGE)
-            memory = memory_rows(storage, large)
+        memory = memory_rows(storage)
         rows = [
             *meter_rows(),
             *request_rows(counted, proxy),
@@ -235,31 +231,6 @@ def ratio_row(operation: str, ratio: float, limit: float) -> Row:
     return Row(operation, f"{ratio:.2f} x boto3", f"≤ {limit} x", ratio <= limit)
 
 
-def memory_rows(storage: S3Boto3Storage, large: Path) -> list[Row]:
-    """Save and read 256 MiB."""
-    progress("memory of 256 MiB")
-
-    def save() -> None:
-        with large.open("rb") as file:
-            storage.save("large", File(file))
-
-    def stream() -> None:
-        with storage.open("large") as file:
-            digest = hashlib.sha256()
-            for chunk in file.chunks(MIB):
-                digest.update(chunk)
-
-    return [
-        memory_row("save 256 MiB", peak_memory_of(save)),
-        memory_row("read 256 MiB", peak_memory_of(stream)),
-    ]
-
-
-def memory_row(operation: str, used: int, limit: int = 64) -> Row:
-    """Show a peak of memory."""
-    return Row(operation, f"{used / MIB:.0f} MiB more", f"≤ {limit} MiB", used <= limit * MIB)
-
-
 def instances_row(url: str, options: dict[str, Any]) -> Row:
     """Use a hundred storages of one configuration."""
     progress("a hundred storages")
@@ -282,13 +253,6 @@ def threads_row(storage: S3Boto3Storage) -> Row:
     """Use one storage from many threads."""
     used = peak_memory_of(lambda: mixed(storage, THREADS, SECONDS))
     return memory_row(f"{THREADS} threads, {SECONDS} s", used, limit=32)
-
-
-def read(storage: S3Boto3Storage, name: str) -> bytes:
-    """Read a whole file."""
-    with storage.open(name) as file:
-        content: bytes = file.read()
-    return content
 
 
 def plant(storage: S3Boto3Storage, count: int) -> None:

@@ -21,9 +21,16 @@ from .configured import Configured, options_of, with_places
 from .contents import as_file, check_size, copied, is_rewindable
 from .driver import NOTHING, Driver, Entry, Source
 from .files import RemoteFile
-from .options import UNSET, Option, derived, forget_locals, option
+from .options import UNSET, Option, derived, option
 from .reader import Reader
-from .utils import check_prefix, guess_content_type, is_nameable, normalize_name, public_url
+from .utils import (
+    check_prefix,
+    forget_locals,
+    guess_content_type,
+    is_nameable,
+    normalize_name,
+    public_url,
+)
 
 NAME_ATTEMPTS = 100  # a save that finds its name taken by another tries this many
 

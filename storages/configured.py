@@ -262,7 +262,7 @@ def with_places(cls: type[Configured], code: int, text: str) -> tuple[int, str]:
         text += (
             f"; see whether this is right: {places}"
             if places
-            else ": see whether its host is let through"
+            else ": check that a firewall or proxy lets requests to its host through"
         )
     return code, text
 

@@ -14,13 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import IO, ClassVar, Protocol
 
 from .utils import RefusedName, is_nameable
 
 MOST_LEVELS = 200  # directories inside one another; a walk that finds more goes round in circles
-_NOTHING: Mapping[str, str] = MappingProxyType({})  # listings make millions of entries
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}  # how an error says that there is no such file
 
 
@@ -41,6 +39,25 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Give the connection back, or close it if bytes are left unread. Raises nothing."""
+
+
+class _Empty(Mapping[str, str]):
+    """A mapping without anything, one for the millions of entries that a listing may have."""
+
+    def __getitem__(self, name: str) -> str:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+
+_EMPTY = _Empty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +81,15 @@ class Entry:
     #: The other HTTP headers that the service sends with the file, by lower-case name:
     #: ``cache-control``, ``content-disposition``, ``content-language``, ``expires``, and
     #: ``content-encoding`` where that is another than ``encoding`` can say.
-    headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    headers: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     #: Names and values that the user stored with the file.
-    metadata: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     #: A digest of the stored bytes, such as ``"md5:9a03…"``; see `storages.digests`. A listing may
     #: tell one that is none, where only `Driver._stat` learns how the service encrypts the file.
     digest: str | None = None
 
 
+#: What is known of a file of which nothing is known.
 NOTHING = Entry(0)
 #: A base name, or a name below a key, with what the listing tells of it. None means that the
 #: listing does not tell, and `Driver._stat` has to be asked.

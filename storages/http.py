@@ -22,6 +22,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
+from .sockets import Pace, require_own
+
 CONNECTIONS = 50  # kept open to one host; more threads open further ones for one request each
 PATIENCE = 30.0  # seconds of waiting after which what came is counted
 SLOWEST = 1024  # bytes a second below which an answer is given up
@@ -167,14 +169,12 @@ class Adapter(HTTPAdapter):
 class _Received:
     """The bytes of an answer as they come, none decoded.
 
-    Raises OSError where the connection breaks, or brings less than a KiB a second.
+    Raises OSError where the connection breaks, or brings less than `SLOWEST`.
     """
 
     def __init__(self, response: Response, patience: float) -> None:
         self._raw = response.raw
-        self._patience = patience
-        self._waited = 0.0
-        self._count = 0
+        self._pace = Pace(patience, SLOWEST)
         self._broken: OSError | None = None
 
     def read(self, size: int) -> bytes:
@@ -196,19 +196,13 @@ class _Received:
         return b"".join(pieces)
 
     def _next(self, size: int) -> bytes:
-        # A limit for the whole would be wrong for large files, one for each read lets a server
-        # that sends a byte a second go on for days.
         begun = time.monotonic()
         try:
             data: bytes = self._raw.read1(size, decode_content=False)
         except (HTTPError, OSError) as exc:
             raise OSError(*explain_transport(exc, "The server")) from exc
-        self._waited += time.monotonic() - begun
-        self._count += len(data)
-        if self._waited > self._patience:
-            if self._count < self._waited * SLOWEST:
-                raise TimeoutError(errno.ETIMEDOUT, "The server sends too slowly")
-            self._waited, self._count = 0.0, 0
+        if not self._pace.is_kept(begun, len(data)):
+            raise TimeoutError(errno.ETIMEDOUT, "The server sends too slowly")
         return data
 
 
@@ -246,9 +240,7 @@ class Body:
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
-        if self._owner != os.getpid():
-            reason = "The connection belongs to the process that this one was forked from"
-            raise ConnectionAbortedError(errno.ECONNABORTED, reason)
+        require_own(self._owner)
         while self._skip:
             self._skip -= len(self._next(min(self._skip, PIECE)))
         if not self._left:

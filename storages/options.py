@@ -21,7 +21,6 @@ __all__ = [
     "State",
     "derived",
     "environment",
-    "forget_locals",
     "matches",
     "option",
     "positional",

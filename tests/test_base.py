@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import errno
+import pickle
 import uuid
 from collections.abc import Iterable, Mapping
 
@@ -74,3 +76,10 @@ def test_keys_that_no_name_can_say_are_left_out_of_listings(storage: HeldStorage
     assert storage.listdir("") == (["en"], [])
     assert storage.listdir("en") == ([], ["test.pdf"])
     assert [name for name, _ in storage.scan(recursive=True)] == ["en/test.pdf"]
+
+
+def test_entry_can_be_kept_in_a_cache_and_compared() -> None:
+    bare = Entry(7)
+    for each in (pickle.loads(pickle.dumps(bare)), copy.deepcopy(bare)):
+        assert each == bare == Entry(7, headers={}, metadata={})
+        assert (dict(each.headers), repr(each.metadata)) == ({}, "{}")

@@ -139,8 +139,8 @@ class Destination:
         """Call ``work`` for batches of names in several threads; it returns the bytes it moved.
 
         ``size`` is how many bytes there are, ``jobs`` how many threads if not all are of use.
-        Raises NotDone once the others have ended, or if many failed, once those
-        have that had begun.
+        Raises NotDone once the others have ended, or if many failed, once those have that had
+        begun.
         """
         names = sum(map(len, batches))
         meter = Meter(names, size)

@@ -99,11 +99,12 @@ class LifeCycleContract(ContractCase):
             raise Impossible("this system does not fork")
         content = os.urandom(3 << 20)
         self.save("a.bin", content)
-        with self.storage.open("a.bin") as file:
-            head = file.read(1000)
-            child = forked(lambda: self.assert_same(file.read(), content[1000:], "child"))
-            self.assertEqual(wait_for(child), "")
-            self.assert_same(head + file.read(), content, "parent")
+        for count in (1000, 2 << 20):
+            with self.subTest(read=count), self.storage.open("a.bin") as file:
+                head = file.read(count)
+                child = forked(lambda: self.assert_same(file.read(), content[count:], "child"))  # noqa: B023
+                self.assertEqual(wait_for(child), "")
+                self.assert_same(head + file.read(), content, "parent")
 
     @item(116)
     def test_tasks_may_use_a_storage_in_any_thread(self) -> None:

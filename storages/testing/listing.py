@@ -22,8 +22,8 @@ PLANTERS: Final = 8  # threads
 class ListingContract(OddNames):
     """Items 89 to 97."""
 
-    #: Files of the listing that `make_interrupted` interrupts, more than two of its pages.
-    #: Files of a directory whose listing has several pages.
+    #: Files of a listing of more than two pages, of the storages that `make_paged` and
+    #: `make_interrupted` return.
     paged: ClassVar[int] = MANY
 
     def plant_many(self, names: Iterable[str]) -> None:

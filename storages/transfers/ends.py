@@ -92,10 +92,10 @@ class End:
         """Yield every file below a directory, under names that no storage takes as well."""
         storage, start = self.storage, f"{path}/" if path else ""
         with storage._errors(path):  # noqa: SLF001 - the base's own steps, here and below
-            for name, entry in storage._walk(storage.key(path, root=True)):  # noqa: SLF001
-                # Others may remove what was listed a moment ago.
-                with suppress(FileNotFoundError):
-                    yield (full := start + name), entry or _asked(storage, full)
+            for each, entry in storage._walk(storage.key(path, root=True)):  # noqa: SLF001
+                name = start + each
+                if found := entry or _asked(storage, name):
+                    yield name, found
 
     def names_in(self, directory: str) -> set[str]:
         """Return the names of the files and directories in a directory."""
@@ -320,9 +320,11 @@ def end_of(storage: Storage) -> End:
     )
 
 
-def _asked(storage: BaseStorage, name: str) -> Entry:
-    """Ask for what a listing did not tell."""
-    return storage.stat(name) if is_nameable(name) else Entry(0)
+def _asked(storage: BaseStorage, name: str) -> Entry | None:
+    """Ask for what a listing did not tell; None if the file was removed since."""
+    if not is_nameable(name):
+        return Entry(0)
+    return storage._looked_up(storage.key(name))  # noqa: SLF001 - the base's own step
 
 
 def _is_plain(storage: Storage) -> bool:

@@ -166,7 +166,7 @@ def _explain_answer(exc: HttpResponseError) -> tuple[int, str]:
     if status in _STATUSES:
         return _STATUSES[status]
     if status in {401, 403}:
-        hint = "" if code else ", perhaps not by Azure: set 'account_url' (AZURE_ACCOUNT_URL) right"
+        hint = "" if code else ", perhaps not by Azure: check 'account_url' (AZURE_ACCOUNT_URL)"
         return errno.EACCES, f"Access denied ({code or status}){hint}"
     return errno.EIO, f"Azure answered {status} {code or exc.reason}".rstrip()
 

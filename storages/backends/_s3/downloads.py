@@ -17,7 +17,7 @@ from urllib3.response import HTTPResponse
 from storages.contents import COPY_SIZE
 from storages.digests import of_etag
 from storages.driver import Entry
-from storages.sockets import SLOWEST
+from storages.sockets import Pace, require_own
 
 from .errors import NO_SERVICE
 from .listings import EXPRESS
@@ -46,9 +46,7 @@ class _Arriving:
 
     def __init__(self, raw: Any, patience: float) -> None:
         self._raw = raw
-        self._patience = patience
-        self._waited = 0.0
-        self._count = 0
+        self._pace = Pace(patience)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
@@ -57,13 +55,9 @@ class _Arriving:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
         begun = time.monotonic()
         data: bytes = self._raw.read1(size, decode_content=False)
-        self._waited += time.monotonic() - begun
-        self._count += len(data)
-        if self._waited > self._patience:
-            if self._count < self._waited * SLOWEST:
-                # As if nothing had come: botocore makes its own error of it.
-                raise ReadTimeoutError(self._raw._pool, "", "It sends too slowly")  # noqa: SLF001
-            self._waited, self._count = 0.0, 0
+        if not self._pace.is_kept(begun, len(data)):
+            # As if nothing had come: botocore makes its own error of it.
+            raise ReadTimeoutError(self._raw._pool, "", "It sends too slowly")  # noqa: SLF001
         return data
 
 
@@ -82,9 +76,7 @@ class Download:
 
     def read(self, size: int, /) -> bytes:
         """Return at most ``size`` bytes, ``b""`` only at the end."""
-        if self._owner != os.getpid():
-            # Each of the two processes would get some of the bytes.
-            raise ConnectionAbortedError(errno.ECONNABORTED, "Another process reads this answer")
+        require_own(self._owner)
         data: bytes = self._body.read(size)
         self._left -= len(data)
         if data and not self._left and self._is_compared:

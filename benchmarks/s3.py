@@ -193,7 +193,7 @@ def request_rows(storage: S3Boto3Storage, proxy: HTTPProxy) -> list[Row]:
     sent = sum(request.bytes_out for request in proxy.requests)
     rows.append(Row("  transferred", f"{sent // 1024} KiB", "≤ 512 KiB", sent <= 512 * 1024))
     rows += [
-        count("exists", lambda: storage.exists("small"), "1 HEAD"),
+        count("exists", lambda: storage.exists("small"), "1 GET"),
         count("size", lambda: storage.size("small"), "1 HEAD"),
         count("get_modified_time", lambda: storage.get_modified_time("small"), "1 HEAD"),
         count("url", lambda: storage.url("small"), "0"),

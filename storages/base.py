@@ -17,7 +17,7 @@ from django.core.files.base import File
 from django.core.files.storage import Storage
 from django.utils.deconstruct import deconstructible
 
-from .configured import Configured, options_of, with_places
+from .configured import Configured, Translating, options_of, with_places
 from .contents import as_file, check_size, copied, is_rewindable
 from .driver import NOTHING, Driver, Entry, Source
 from .files import RemoteFile
@@ -367,9 +367,9 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         file = cast("IO[bytes]", content)
         return Source(file, kind, headers=old.headers, metadata=old.metadata)
 
-    def _errors(self, name: str) -> _Errors:
+    def _errors(self, name: str) -> Translating:
         """Turn SDK errors of a ``with`` block into built-in ones that carry the name."""
-        return _Errors(self, name)
+        return Translating(self, name)
 
     def _error(self, exc: Exception, name: str) -> OSError:
         forget_locals(exc)
@@ -389,18 +389,3 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         text = os.fspath(name or "").replace("\\", "/")
         found = self._named(text.lstrip("/"), root=True)
         return f"{found}/" if found and text.endswith("/") else found
-
-
-class _Errors:
-    # A class, since a generator would leave the frames of each error it turns to the collector.
-
-    def __init__(self, storage: BaseStorage, name: str) -> None:
-        self._storage = storage
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, exc: BaseException | None, _traceback: object) -> None:
-        if isinstance(exc, (OSError, *self._storage.sdk_errors)):
-            raise self._storage._error(cast("Exception", exc), self._name) from exc  # noqa: SLF001

@@ -276,3 +276,20 @@ def unknown_option(cls: type[Configured], name: str) -> str:
     if name in cls.elsewhere:
         hint = f" It belongs into {cls.elsewhere[name]}."
     return f"{cls.__name__} has no option '{name}'.{hint}"
+
+
+class Translating:
+    """Turns errors of an SDK in a ``with`` block into those that a storage raises."""
+
+    # A class, since a generator would leave the frames of each error it turns to the collector.
+
+    def __init__(self, storage: Any, name: str) -> None:
+        self._storage = storage
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, exc: BaseException | None, _traceback: object) -> None:
+        if isinstance(exc, (OSError, *self._storage.sdk_errors)):
+            raise self._storage._error(exc, self._name) from exc  # noqa: SLF001

@@ -262,7 +262,7 @@ def with_places(cls: type[Configured], code: int, text: str) -> tuple[int, str]:
         text += (
             f"; see whether this is right: {places}"
             if places
-            else ": check that a firewall or proxy lets requests to its host through"
+            else ": check that firewalls and proxies let requests through"
         )
     return code, text
 

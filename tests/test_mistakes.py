@@ -116,7 +116,7 @@ SERVICES: list[tuple[str, dict[str, Any], list[str]]] = [
     (DATABASE, COLUMNS | {"driver": "SQLite3", "database": "/no/where/files.sqlite3"},
      ["DATABASE_NAME", "check"]),
     (DROPBOX, {"oauth2_access_token": "t", "timeout": 2},
-     ["Dropbox cannot be reached", "let through"]),
+     ["Dropbox cannot be reached", "firewalls"]),
     ("overwrite.OverwriteStorage", {"location": __file__}, ["MEDIA_ROOT", WHETHER]),
     ("image.ImageStorage", {"location": f"{__file__}/x"}, ["MEDIA_ROOT", WHETHER]),
     ("symlinkorcopy.SymlinkOrCopyStorage", {"location": f"{__file__}/x"}, ["MEDIA_ROOT", WHETHER]),

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db import connections
 
+STARTING = 5.0  # seconds after which a thread that does not run was not started
 AHEAD = 4  # items that wait for a thread to become free, so that none is idle
 
 Item = TypeVar("Item")
@@ -110,7 +111,22 @@ class _Team(Generic[Item, Result]):
         for _ in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
+            _await(thread)
+
+
+def _await(thread: Thread) -> None:
+    """Wait for the end of a thread that Ctrl-C may have met while it was being started."""
+    end = time.monotonic() + STARTING
+    while True:
+        try:
             thread.join()
+        except RuntimeError:
+            # It cannot be joined before it runs.
+            if time.monotonic() > end:
+                return
+            time.sleep(0.01)
+        else:
+            return
 
 
 class Meter:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from itertools import count
@@ -40,6 +41,9 @@ class Slow(MemoryStorage):
         super()._write(key, source, overwrite=overwrite, expected=expected)
 
 
+PAUSE = threading.Event()
+
+
 class Endless(MemoryStorage):
     """Lists more files than anyone waits for."""
 
@@ -47,6 +51,8 @@ class Endless(MemoryStorage):
         sys.stdout.write(f"listing {self.bucket}\n")
         sys.stdout.flush()
         for number in count():
+            # As a service would be waited for: two threads that spin leave others no turn.
+            PAUSE.wait(0.001)
             yield f"{key}{number % 1000}.txt", Entry(1)
 
 

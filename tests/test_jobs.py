@@ -110,6 +110,25 @@ def test_ctrl_c_drops_what_waits_and_waits_for_what_has_begun():
     assert len(begun) < 10_000
 
 
+def test_ctrl_c_while_a_thread_is_being_started_waits_for_it_too(monkeypatch):
+    begun, ended = [], []
+    starts = threading.Thread.start
+
+    def work(number: int) -> None:
+        begun.append(number)
+        ended.append(number)
+
+    def pressed(thread: threading.Thread) -> None:
+        starts(threading.Timer(0.1, starts, [thread]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        list(done(work, range(9), 3))
+    assert begun == ended
+    assert "storages-jobs" not in {each.name for each in threading.enumerate()}
+
+
 def test_what_ends_a_program_ends_the_job():
     with pytest.raises(SystemExit):
         list(done(sys.exit, range(9), 3))

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import paramiko
@@ -58,6 +59,11 @@ class Wire:
             received = self._sock.recv(size)
         self._passed += len(received)
         return received
+
+    def close(self) -> None:
+        # A command that has ended by itself cannot be killed, which paramiko's thread complains of.
+        with suppress(ProcessLookupError):
+            self._sock.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,12 @@ def test_password_answers_a_server_that_asks_in_a_dialogue(account: str) -> None
             storage.exists("a.bin")
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process, and see it gone, so that no other can be told to end."""
+    process.kill()
+    process.wait()
+
+
 def test_proxy_command_that_was_killed_is_run_again(openssh: SSHServer, tmp_path: Path) -> None:
     commands: list[ProxyCommand] = []
 
@@ -184,11 +191,11 @@ def test_proxy_command_that_was_killed_is_run_again(openssh: SSHServer, tmp_path
     given = options(openssh, sock=connect)
     with SFTPStorage(**given, root_path=str(tmp_path)) as storage:
         save(storage, content=bytes(4_000_000))
-        commands[-1].process.kill()
+        end(commands[-1].process)
         assert storage.exists("a.bin")
         with storage.open("a.bin") as file:
             start = file.read(10)
-            commands[-1].process.kill()
+            end(commands[-1].process)
             assert start + file.read() == bytes(4_000_000)
     assert len(commands) == 3
     for command in commands:

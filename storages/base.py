@@ -19,7 +19,7 @@ from django.utils.deconstruct import deconstructible
 
 from .configured import Configured, Translating, options_of, with_places
 from .contents import as_file, check_size, copied, is_rewindable
-from .driver import NOTHING, Driver, Entry, Source
+from .driver import Driver, Entry, Source
 from .files import RemoteFile
 from .options import UNSET, Option, derived, option
 from .reader import Reader
@@ -363,9 +363,10 @@ class BaseStorage(Configured, Driver, _Deconstructible):
         """Return what `_write` is given of a rewindable content."""
         declared = getattr(content, "content_type", None)
         kind = declared or guess_content_type(name, self.default_content_type)
-        old = expected or NOTHING
         file = cast("IO[bytes]", content)
-        return Source(file, kind, headers=old.headers, metadata=old.metadata)
+        if expected is None:
+            return Source(file, kind)
+        return Source(file, kind, headers=expected.headers, metadata=expected.metadata)
 
     def _errors(self, name: str) -> Translating:
         """Turn SDK errors of a ``with`` block into built-in ones that carry the name."""

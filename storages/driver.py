@@ -89,8 +89,6 @@ class Entry:
     digest: str | None = None
 
 
-#: What is known of a file of which nothing is known.
-NOTHING = Entry(0)
 #: A base name, or a name below a key, with what the listing tells of it. None means that the
 #: listing does not tell, and `Driver._stat` has to be asked.
 Listed = tuple[str, Entry | None]

@@ -119,7 +119,8 @@ def test_save_calls_little_python_before_boto3(site: Site, settings: Any) -> Non
         storage.save("a.txt", content)
     finally:
         sys.setprofile(None)
-    assert count <= 172
+    # Half of what it once was. The share of the standard library differs between Pythons.
+    assert count <= 188
 
 
 def test_save_under_a_taken_name_is_two_requests(weed: Site) -> None:

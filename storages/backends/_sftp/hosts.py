@@ -145,7 +145,13 @@ class HostKeys(paramiko.MissingHostKeyPolicy):
             )
         if any(line.key == text for line in lines if not line.marker):
             return True
-        kin = [line for line in self._lines if line.kind == key.get_name() and not line.marker]
+        # Whoever is in between has keys of each kind, so another kind is no other first occasion.
+        is_strict = self._policy == "reject"
+        kin = [
+            line
+            for line in self._lines
+            if not line.marker and (line.kind == key.get_name() or not is_strict)
+        ]
         if kin:
             raise HostKeyError(
                 f"The host key of {self._host} is not the known one: {_fingerprint(kin[0].key)} "

@@ -193,6 +193,19 @@ def test_changed_host_key_is_refused_with_both_fingerprints(tmp_path: Path) -> N
             assert fingerprint(server) in str(caught.value)
 
 
+@pytest.mark.parametrize("policy", ["reject", "warn", "auto"])
+def test_key_of_another_kind_than_the_known_one_is_no_first_occasion(
+    openssh: SSHServer, tmp_path: Path, policy: str
+) -> None:
+    """Whoever is in between would else choose a kind that is not known."""
+    file = tmp_path / "known_hosts"
+    file.write_text(known := f"[{openssh.host}]:{openssh.port} ssh-dss AAAAB3NzaC1kc3M=\n")
+    storage = SFTPStorage(**options(openssh) | {"known_host_file": file}, host_key_policy=policy)
+    with pytest.raises(PermissionError, match="host key"):
+        storage.exists("a.txt")
+    assert file.read_text() == known
+
+
 def test_pinned_keys_are_all_that_is_accepted_whatever_file_there_is(
     openssh: SSHServer, tmp_path: Path
 ) -> None:

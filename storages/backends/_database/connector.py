@@ -158,7 +158,7 @@ def is_verified(words: Mapping[str, str]) -> bool:
     if "postgres" in driver or "psqlodbc" in driver:
         return words.get("SSLMODE", "").lower() in {"verify-ca", "verify-full"}
     if "maria" in driver or "mysql" in driver:
-        return bool(words.get("SSLCA") or words.get("SSLVERIFY"))
+        return bool(words.get("SSLCA") or words.get("SSLVERIFY", "0") != "0")
     if "sql server" in driver:
         # Older drivers encrypt only if they are told to; all take what they are told to trust.
         trusts = words.get("TRUSTSERVERCERTIFICATE", "no").lower() in {"yes", "true", "1"}

@@ -546,6 +546,8 @@ def test_values_of_a_connection_string_end_where_they_should() -> None:  # 4.6-3
         ("DRIVER={PostgreSQL Unicode};SERVER=127.0.0.1", True),
         ("DRIVER={MariaDB Unicode};SERVER=db.example.com", False),
         ("DRIVER={MariaDB Unicode};SERVER=db.example.com;SSLCA=/ca.pem", True),
+        ("DRIVER={MariaDB Unicode};SERVER=db.example.com;SSLVERIFY=1", True),
+        ("DRIVER={MariaDB Unicode};SERVER=db.example.com;SSLVERIFY=0", False),
         ("DRIVER={SQL Server};SERVER=db.example.com,1433;Encrypt=no", False),
         ("DRIVER={SQL Server};SERVER=db.example.com;Encrypt=yes;TrustServerCertificate=yes", False),
         ("DRIVER={SQL Server};SERVER=db.example.com;Encrypt=yes", True),

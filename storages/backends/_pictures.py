@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import IO, Any, cast
 
 from django.core.exceptions import SuspiciousFileOperation
@@ -33,6 +34,7 @@ EXTENSIONS = {
     "ICO": "ico",
     "HEIF": "heif",
 }
+LEAST_FRAME = 4096  # pixels that a frame counts for, since each takes memory however small it is
 HEADER_LIMIT = 32 * 1024 * 1024  # bytes read to find the format, which a few keep in no header
 
 _ICON = b"\x00\x00\x01\x00"
@@ -101,8 +103,7 @@ def reencoded(source: Source, found: str) -> IO[bytes]:
     options = dict(_ENCODING.get(written, {}))
     copy = io.BytesIO()
     with _reading(source), Image.open(cast("IO[bytes]", source), formats=[written]) as image:
-        count = getattr(image, "n_frames", 1) if written in Image.SAVE_ALL else 1
-        first, *rest = frames = list(_frames(image, count))
+        first, *rest = frames = list(_frames(image, several=written in Image.SAVE_ALL))
         if rest:
             # What shows where nothing is animated need not be one of the frames.
             is_apart = getattr(image, "default_image", False)
@@ -151,11 +152,15 @@ def _reading(source: Source) -> Iterator[None]:
         source.seek(0)
 
 
-def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
+def _frames(image: Image.Image, *, several: bool) -> Iterator[Image.Image]:
     pixels = 0
-    for index in range(count):
-        image.seek(index)
-        pixels += image.width * image.height
+    # How many there are would only be known once all have been looked at.
+    for index in count() if several else range(1):
+        try:
+            image.seek(index)
+        except EOFError:
+            return
+        pixels += max(image.width * image.height, LEAST_FRAME if index else 0)
         _check_pixels(pixels)
         upright = ImageOps.exif_transpose(image)
         frame = _in_srgb(upright)

@@ -381,6 +381,15 @@ def test_frames_that_are_too_many_pixels_together_are_refused(pure, tmp_path, mo
     assert list(files_in(tmp_path)) == []
 
 
+def test_frames_take_memory_however_small_they_are(pure, tmp_path):
+    # 60,000 frames in 1.3 MB, each of which Pillow needs kilobytes for.
+    frame = b"\x2c" + bytes(4) + b"\x01\x00\x01\x00\x80" + bytes(6) + b"\x02\x02\x44\x01\x00"
+    content = b"GIF89a\x01\x00\x01\x00\x00\x00\x00" + frame * 60_000 + b";"
+    with pytest.raises(SuspiciousFileOperation, match="too many pixels"):
+        save(pure, "photo", content)
+    assert list(files_in(tmp_path)) == []
+
+
 def test_what_is_no_image_is_kept_also_where_images_are_encoded_anew(pure, stored):
     assert stored(save(pure, "notes.txt", b"no image")) == b"no image"
 

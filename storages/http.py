@@ -28,6 +28,7 @@ CONNECTIONS = 50  # kept open to one host; more threads open further ones for on
 PATIENCE = 30.0  # seconds of waiting after which what came is counted
 SLOWEST = 1024  # bytes a second below which an answer is given up
 PIECE = 256 * 1024  # bytes
+LONGEST = 128 * 1024 * 1024  # bytes of an answer that is held in memory; pages of listings have few
 
 #: What sending a request or reading an answer may raise, apart from OSErrors.
 TRANSPORT_ERRORS: tuple[type[Exception], ...] = (RequestException, HTTPError)
@@ -38,7 +39,8 @@ def new_session(*, verify: bool | str = True) -> Session:
 
     ``verify`` is as in requests: a path names a file of authorities. The session uses the proxies
     of the environment, and its authorities where ``verify`` is True. An entry of ``~/.netrc`` does
-    not replace the credentials of a request, and no request is sent twice.
+    not replace the credentials of a request. No request is sent twice, nor on to where an answer
+    redirects: what it holds is for the server that it was made for.
     """
     session = _Session()
     # Without an `auth`, requests looks into ~/.netrc and overwrites the header that is there.
@@ -57,22 +59,25 @@ class _Session(Session):
         merged = super().merge_environment_settings(*args, **options)
         return merged if self.verify is True else {**merged, "verify": self.verify}
 
+    def get_redirect_target(self, resp: Response) -> None:
+        """Return no place to go on to."""
+
     # Requests waits for a whole answer without end if a byte comes now and then.
     def send(self, request: PreparedRequest, **options: Any) -> Response:
         response = super().send(request, **{**options, "stream": True})
         if not options.get("stream"):
-            _receive(response, options.get("timeout"))
+            receive(response, options.get("timeout"))
         return response
 
 
-def _receive(response: Response, timeout: Any) -> None:
-    """Read the content of an answer, in the time that its request gave."""
-    seconds = timeout[1] if isinstance(timeout, tuple) else timeout
-    if "Content-Encoding" in response.headers:
-        response.content  # noqa: B018 - requests decodes it
+def receive(response: Response, timeout: Any) -> None:
+    """Read the content of an answer, in the time that its request gave, for whoever asks for it."""
+    if vars(response)["_content_consumed"]:
         return
+    seconds = timeout[1] if isinstance(timeout, tuple) else timeout
+    patience = PATIENCE if seconds is None else seconds
     try:
-        content = content_of(response, patience=PATIENCE if seconds is None else seconds)
+        content = content_of(response, patience=patience, decode=True)
     except TimeoutError as exc:
         response.close()
         raise ReadTimeout(exc, response=response) from exc
@@ -167,13 +172,14 @@ class Adapter(HTTPAdapter):
 
 
 class _Received:
-    """The bytes of an answer as they come, none decoded.
+    """The bytes of an answer as they come, as they were sent unless they are to be decoded.
 
     Raises OSError where the connection breaks, or brings less than `SLOWEST`.
     """
 
-    def __init__(self, response: Response, patience: float) -> None:
+    def __init__(self, response: Response, patience: float, *, decode: bool = False) -> None:
         self._raw = response.raw
+        self._decode = decode
         self._pace = Pace(patience, SLOWEST)
         self._broken: OSError | None = None
 
@@ -198,7 +204,7 @@ class _Received:
     def _next(self, size: int) -> bytes:
         begun = time.monotonic()
         try:
-            data: bytes = self._raw.read1(size, decode_content=False)
+            data: bytes = self._raw.read1(size, decode_content=self._decode)
         except (HTTPError, OSError) as exc:
             raise OSError(*explain_transport(exc, "The server")) from exc
         if not self._pace.is_kept(begun, len(data)):
@@ -206,10 +212,18 @@ class _Received:
         return data
 
 
-def content_of(response: Response, *, patience: float = PATIENCE) -> bytes:
-    """Return the whole body of an answer that fits into memory, as it was sent."""
-    received = _Received(response, patience)
-    return b"".join(iter(lambda: received.read(PIECE), b""))
+def content_of(response: Response, *, patience: float = PATIENCE, decode: bool = False) -> bytes:
+    """Return the whole body of an answer; raises OSError (EPROTO) past `LONGEST` bytes."""
+    received = _Received(response, patience, decode=decode)
+    pieces: list[bytes] = []
+    left = LONGEST
+    while piece := received.read(PIECE):
+        pieces.append(piece)
+        left -= len(piece)
+        if left < 0:
+            response.close()
+            raise OSError(errno.EPROTO, "The answer has no end")
+    return b"".join(pieces)
 
 
 def drain(response: Response, size: int, *, patience: float = PATIENCE) -> bytes:

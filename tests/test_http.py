@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import gzip
 import os
 import socket
 import threading
@@ -16,6 +17,7 @@ import pytest
 from requests import Response, Session
 
 from storages.http import (
+    LONGEST,
     TRANSPORT_ERRORS,
     Body,
     content_of,
@@ -86,6 +88,16 @@ def test_session_sends_no_request_twice(front: HTTPProxy, method: str) -> None:
     with pytest.raises(TRANSPORT_ERRORS):
         new_session().request(method, front.url, data=b"content", timeout=LIMIT)
     assert len(front.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_session_follows_no_redirect(front: HTTPProxy, method: str, status: int) -> None:
+    with HTTPProxy(HOST, free_port()) as elsewhere:
+        front.answer(status, b"moved", {"Location": elsewhere.url})
+        answer = new_session().request(method, front.url, data=b"refresh_token=x", timeout=LIMIT)
+        assert (answer.status_code, answer.content) == (status, b"moved")
+        assert elsewhere.requests == []
 
 
 def test_session_serves_threads_over_connections_that_stay_open(front: HTTPProxy) -> None:
@@ -319,6 +331,47 @@ def test_time_that_the_reader_takes_is_not_counted(front: HTTPProxy) -> None:
 def test_content_of_an_answer_is_all_of_it(front: HTTPProxy) -> None:
     front.answer(200, CONTENT)
     assert content_of(get(front)) == CONTENT
+
+
+def test_compressed_answer_is_unpacked_for_whoever_asks_for_its_content(front: HTTPProxy) -> None:
+    packed = gzip.compress(CONTENT)
+    front.answer(200, packed, {"Content-Encoding": "gzip"}, times=2)
+    assert new_session().get(front.url, timeout=LIMIT).content == CONTENT
+    assert content_of(get(front)) == packed
+
+
+def flood(listener: socket.socket) -> None:
+    """Answer without an end."""
+    connection, _ = listener.accept()
+    with connection, suppress(OSError):
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(bytes(1024 * 1024))
+
+
+def test_answer_without_an_end_is_given_up() -> None:
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=flood, args=(listener,))
+        thread.start()
+        url = f"http://{HOST}:{listener.getsockname()[1]}/"
+        try:
+            with (
+                new_session().get(url, timeout=LIMIT, stream=True) as response,
+                pytest.raises(OSError, match="no end") as raised,
+            ):
+                content_of(response)
+        finally:
+            thread.join()
+    assert raised.value.errno == errno.EPROTO
+
+
+def test_small_answer_that_unpacks_to_a_huge_one_is_given_up(front: HTTPProxy) -> None:
+    bomb = gzip.compress(bytes(2 * LONGEST), 1)
+    front.answer(200, bomb, {"Content-Encoding": "gzip"})
+    with pytest.raises(TRANSPORT_ERRORS) as raised:
+        new_session().get(front.url, timeout=LIMIT)
+    assert explain_transport(raised.value, "The server")[0] == errno.EPROTO
 
 
 # -- ranges ---------------------------------------------------------------------------------------

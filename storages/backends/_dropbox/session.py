@@ -24,7 +24,7 @@ from dropbox.exceptions import (
 from requests import Response
 from stone.backends.python_rsrc.stone_validators import ValidationError
 
-from storages.http import TRANSPORT_ERRORS
+from storages.http import TRANSPORT_ERRORS, receive
 
 from .errors import explain_root, is_passing, says
 
@@ -170,7 +170,7 @@ class Client(Dropbox):  # type: ignore[misc]
         request = res.headers.get("x-dropbox-request-id")
         if not res.ok:
             # Read to its end, it gives its connection back.
-            _ = res.content
+            receive(res, self._timeout)
         elif str(res.url).endswith("/files/download") and _RESULT not in res.headers:
             # Nobody gets to read what comes without it.
             res.close()

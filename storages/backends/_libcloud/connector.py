@@ -162,8 +162,6 @@ class _OwnHTTP(LibcloudConnection):
         session: Any = new_session()
         session.proxies = before.proxies
         session.timeout = self.limit
-        # A redirect would take signed headers to another host.
-        session.get_redirect_target = _nowhere
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Timed(self.limit))
         self.session = session
@@ -193,7 +191,3 @@ class _Timed(Adapter):
         """Send a request."""
         kwargs["timeout"] = kwargs.get("timeout") or self.limit
         return super().send(request, *args, **kwargs)
-
-
-def _nowhere(_response: Response) -> None:
-    """Return no place to go on to."""

@@ -692,6 +692,20 @@ def test_x11_lookup_errors_are_told_apart(full: Site, call: Call, tag: str, numb
 
 
 @each_call
+@pytest.mark.parametrize("status", [302, 307])
+def test_answer_that_redirects_takes_no_token_and_no_content_elsewhere(
+    full: Site, call: Call, status: int
+) -> None:
+    with HTTPProxy(HOST, free_port()) as elsewhere:
+        location = {"Location": f"{elsewhere.url}/2/files/upload"}
+        for storage in (full.storage(), full.refreshing()):
+            full.front.answer(status, b"", location, times=None)
+            with pytest.raises(OSError):  # noqa: PT011 - whatever it is
+                call(storage)
+        assert elsewhere.requests == []
+
+
+@each_call
 @pytest.mark.parametrize(
     ("status", "body", "headers"),
     [

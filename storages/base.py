@@ -25,10 +25,11 @@ from .options import UNSET, Option, derived, option
 from .reader import Reader
 from .utils import (
     check_prefix,
+    content_type_of,
     forget_locals,
-    guess_content_type,
     is_nameable,
     normalize_name,
+    printable,
     public_url,
 )
 
@@ -362,7 +363,7 @@ class BaseStorage(Configured, Driver, _Deconstructible):
     def _source(self, name: str, content: File[Any], expected: Entry | None = None) -> Source:
         """Return what `_write` is given of a rewindable content."""
         declared = getattr(content, "content_type", None)
-        kind = declared or guess_content_type(name, self.default_content_type)
+        kind = content_type_of(name, declared, self.default_content_type)
         file = cast("IO[bytes]", content)
         if expected is None:
             return Source(file, kind)
@@ -374,7 +375,9 @@ class BaseStorage(Configured, Driver, _Deconstructible):
 
     def _error(self, exc: Exception, name: str) -> OSError:
         forget_locals(exc)
-        return OSError(*with_places(type(self), *self._explain(exc)), name)
+        code, text = with_places(type(self), *self._explain(exc))
+        # Services repeat what they were sent.
+        return OSError(code, printable(text), name)
 
     def _time(self, name: Name, which: str) -> datetime:
         moment: datetime | None = getattr(self._describe(name), which)

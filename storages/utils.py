@@ -28,6 +28,11 @@ _WINDOWS = re.compile(
 #: Reads an attribute of a lazy object itself, past its own way, which is written in Python.
 _inner: Any = object.__getattribute__
 _SHOWN = 120  # characters of a name quoted in an error
+# RFC 6838 section 4.2, with parameters; for what is none, browsers look into the content.
+_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]* *(;[ -~]*)?", re.ASCII)
+_LONGEST = 255  # characters of a media type
+#: How the media types end that browsers run scripts in, or look into the content for.
+_RUN = ("html", "xml", "xsl", "script", "unknown")
 
 # What a compressed file is; as a Content-Encoding it would make clients unpack it (RFC 9110 8.4.1).
 _COMPRESSED_TYPES = {
@@ -166,6 +171,13 @@ def shown(name: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+def printable(text: str) -> str:
+    """Return a text in which what moves a cursor, or begins a line of a log, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def normalize_name(name: str | os.PathLike[str] | None, *, root: bool = False) -> str:
     """Return ``name`` as a relative, ``/``-separated name without empty or ``.`` components.
 
@@ -213,6 +225,23 @@ def guess_content_type(name: str, default: str = "application/octet-stream") -> 
     if encoding is not None:
         return _COMPRESSED_TYPES.get(encoding, default)
     return kind or _WEB_TYPES.get(posixpath.splitext(name)[1].lower(), default)
+
+
+def content_type_of(name: str, declared: object, default: str) -> str:
+    """Return the media type of an upload: what it declares, else what its name implies.
+
+    A browser may declare anything. What is no media type does not count, and one that browsers run
+    scripts in only where the name implies no other: names are what checks of uploads look at.
+    """
+    if not isinstance(declared, str) or not _TYPE.fullmatch(declared) or len(declared) > _LONGEST:
+        return guess_content_type(name, default)
+    if _may_run(declared) and (implied := guess_content_type(name, "")) and not _may_run(implied):
+        return implied
+    return declared
+
+
+def _may_run(kind: str) -> bool:
+    return kind.partition(";")[0].strip().lower().endswith(_RUN)
 
 
 def is_loopback(host: str | None) -> bool:

@@ -15,6 +15,7 @@ from django.test import override_settings
 from storages.utils import (
     RefusedName,
     clean_name,
+    content_type_of,
     get_available_overwrite_name,
     guess_content_type,
     is_loopback,
@@ -23,6 +24,7 @@ from storages.utils import (
     is_taken_by_windows,
     lookup_env,
     normalize_name,
+    printable,
     public_url,
     safe_join,
     sdk_missing,
@@ -269,6 +271,49 @@ def test_types_of_today_are_known_where_the_system_has_no_table():
 
 def test_content_type_of_no_known_name_is_the_default():
     assert guess_content_type("a", "text/plain") == "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "expected"),
+    [
+        ("a.jpg", None, "image/jpeg"),
+        ("a", None, "of/ours"),
+        ("a.jpg", "image/x-own", "image/x-own"),
+        ("a.css", "text/css; charset=utf-8", "text/css; charset=utf-8"),
+        ("a.docx", (word := "application/vnd.openxmlformats-officedocument.x"), word),
+        # What runs in a browser, under names that promise that nothing does.
+        ("a.jpg", "text/html", "image/jpeg"),
+        ("a.JPG", "Text/HTML ;charset=utf-8", "image/jpeg"),
+        ("a.png", "image/svg+xml", "image/png"),
+        ("a.txt", "application/xhtml+xml", "text/plain"),
+        ("a.gif", "text/javascript", "image/gif"),
+        ("a.pdf", "text/xml", "application/pdf"),
+        # Names that promise nothing, or the same.
+        ("a", "text/html", "text/html"),
+        ("a.unheard", "text/html", "text/html"),
+        ("a.htm", "application/xhtml+xml", "application/xhtml+xml"),
+        ("a.xml", "application/rss+xml", "application/rss+xml"),
+        # What no header can hold, and what makes browsers look into the content.
+        ("a.jpg", "image/png\nX-Amz-Acl: public-read", "image/jpeg"),
+        ("a.jpg", "image/png\r\n\r\n<script>", "image/jpeg"),
+        ("a.jpg", "image/png\n", "image/jpeg"),
+        ("a.jpg", "image/é", "image/jpeg"),
+        ("a.jpg", "*/*", "image/jpeg"),
+        ("a.jpg", "unknown/unknown", "image/jpeg"),
+        ("a.jpg", "text/html,x", "image/jpeg"),
+        ("a.jpg", "image", "image/jpeg"),
+        ("a.jpg", "", "image/jpeg"),
+        ("a.jpg", "image/" + "x" * 250, "image/jpeg"),
+        ("a.jpg", object(), "image/jpeg"),
+    ],
+)
+def test_content_type_of_an_upload_is_no_more_than_its_name_promises(name, declared, expected):
+    assert content_type_of(name, declared, "of/ours") == expected
+
+
+def test_text_that_moves_a_cursor_is_escaped():
+    assert printable("all “well” …") == "all “well” …"
+    assert printable("a\nb\x1b[31m\x9bé\u202e") == "a\\nb\\x1b[31m\\x9bé\\u202e"
 
 
 # URLs

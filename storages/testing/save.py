@@ -344,6 +344,14 @@ class SaveContract(ContractCase):
         self.assertEqual(headers["Content-Type"], "image/x-own")
 
     @item(20)
+    def test_content_type_of_an_upload_makes_no_page_of_a_picture(self) -> None:
+        for kind in ("text/html", "image/svg+xml", "text/html\nX-Forged: 1", "*/*"):
+            with self.subTest(kind):
+                upload = SimpleUploadedFile("photo.jpg", b"<script>", content_type=kind)
+                headers = self.headers(self.storage.save("photo.jpg", upload))
+                self.assertEqual(headers["Content-Type"], "image/jpeg")
+
+    @item(20)
     def test_compressed_files_are_served_as_they_are(self) -> None:
         for name in ("archive.tar.gz", "drawing.svgz", "data.csv.bz2"):
             with self.subTest(name):

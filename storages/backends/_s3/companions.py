@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 
 from storages.base import Name
 from storages.driver import Source
-from storages.utils import guess_content_type
+from storages.utils import content_type_of
 
 from .uploads import S3Uploads
 
@@ -33,7 +33,7 @@ class CalledByCompanions(S3Uploads):
 
     def _get_write_parameters(self, name: Name, content: Any = None) -> dict[str, Any]:
         declared = getattr(content, "content_type", None)
-        kind = declared or guess_content_type(str(name), self.default_content_type)
+        kind = content_type_of(str(name), declared, self.default_content_type)
         return self._upload_parameters(self.key(name), Source(io.BytesIO(), kind))
 
     def _compress_content(self, content: Any) -> ContentFile[bytes]:

@@ -687,6 +687,15 @@ def test_f6_denied_upload_without_an_acl_says_nothing_of_acls(
         save(scripted, "before.bin", CONTENT)
 
 
+def test_f6_what_s3_says_moves_no_cursor_and_begins_no_line(
+    weed: Site, scripted: S3Boto3Storage
+) -> None:
+    weed.front.answer(418, error("Teapot", "a\nERROR forged\x9b31m"), times=None)
+    with pytest.raises(OSError, match=r"Teapot to PutObject: a\\nERROR forged\\x9b31m") as caught:
+        save(scripted, "before.bin", CONTENT)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("act", ["size", "save"])
 def test_f6_web_page_in_the_place_of_an_answer_is_told_with_the_setting(
     weed: Site, scripted: S3Boto3Storage, act: str

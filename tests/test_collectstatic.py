@@ -34,6 +34,7 @@ from storages.backends.s3boto3 import S3ManifestStaticStorage, S3StaticStorage
 from storages.driver import Entry, Source
 from storages.management.collecting import LARGE, MOST_LARGE
 from storages.management.commands.collectstatic import Command, in_turns
+from storages.management.hashing import IN_MEMORY
 from storages.staticfiles import LazyManifest
 from storages.testing.statics import given_as
 from tests.backends.s3boto3.server import RawBucket, account
@@ -551,6 +552,18 @@ class Versioned(HashedVault):
         self._save("extra.txt", ContentFile(b"extra"))
         assert self.get_modified_time("extra.txt") > self.get_modified_time("c.txt")
         yield "extra.txt", "extra.txt", True
+
+
+def test_hashed_files_that_are_too_large_for_memory_are_stored(site: Site, bucket: str) -> None:
+    large = bytes(IN_MEMORY)
+    site.write({"large.bin": large})
+    site.on(HashedVault, bucket=bucket)
+    site.collect()
+    stored = held(bucket)
+    hashed = json.loads(stored["staticfiles.json"])["paths"]
+    assert stored[hashed["large.bin"]] == large
+    assert stored[hashed["c.txt"]] == b"c"
+    assert len(stored) == 2 * (len(SITE) + 1) + 1
 
 
 def test_methods_of_a_subclass_are_called_once_for_each_file(site: Site, bucket: str) -> None:

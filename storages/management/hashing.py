@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import NamedTemporaryFile
+from typing import IO, Any, NamedTuple
 
 from django.core.files.base import File
 from django.core.files.storage import Storage
@@ -18,20 +20,29 @@ from django.core.files.storage import Storage
 from storages.base import BaseStorage, Name
 from storages.contents import COPY_SIZE, as_content
 from storages.driver import Entry, Source, Stream
-from storages.files import RemoteFile
 from storages.staticfiles import Resolving
 from storages.utils import normalize_name
 
 from .collecting import Batch, Destination, Origin
 
+IN_MEMORY = 16 * 1024 * 1024  # bytes of results that are kept in memory; the rest is in files
+
 DIRECTORY = Entry(0, is_directory=True)
 
 
 class Kept(NamedTuple):
-    """A result of hashing: a file here, and what `Source` says of it."""
+    """A result of hashing: the content or a file here that has it, and what `Source` says of it."""
 
-    path: Path
+    content: bytes | Path
+    size: int
     content_type: str
+    modified: datetime
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading."""
+        if isinstance(self.content, Path):
+            return self.content.open("rb")
+        return BytesIO(self.content)
 
 
 class Stage:
@@ -55,13 +66,12 @@ class Stage:
             for end, letter in enumerate(name)
             if letter == "/"
         }
-        self._count = 0
+        self._room = IN_MEMORY
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a file or directory, None if there is none."""
         if kept := self._results.get(name):
-            found = kept.path.stat()
-            return Entry(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+            return Entry(kept.size, kept.modified)
         if name in self._gone:
             return None
         if origin := self._origins.get(name):
@@ -70,29 +80,38 @@ class Stage:
 
     def is_here(self, name: str) -> bool:
         """Return True for a result and for a file of the project."""
-        return name in self._results or name in self._origins
+        return name in self._results or (name in self._origins and name not in self._gone)
 
     def open(self, name: str, start: int) -> Any:
         """Open what is here, at a position."""
         kept = self._results.get(name)
-        file = kept.path.open("rb") if kept else self._origins[name].open()
+        file = kept.open() if kept else self._origins[name].open()
         file.seek(start)
         return file
 
     def write(self, name: str, source: Source) -> None:
         """Keep a result here."""
-        self._count += 1
-        path = self._directory / str(self._count)
-        with path.open("xb") as file:
-            shutil.copyfileobj(source, file, COPY_SIZE)
+        content, size = self._kept(source)
         self.remove(name)
-        self._results[name] = Kept(path, source.content_type)
+        self._results[name] = Kept(content, size, source.content_type, datetime.now(UTC))
         self._unsent[name] = None
+
+    def _kept(self, source: Source) -> tuple[bytes | Path, int]:
+        if source.size <= self._room:
+            content = source.read()
+            self._room -= len(content)
+            return content, len(content)
+        with NamedTemporaryFile(dir=self._directory, delete=False) as file:
+            shutil.copyfileobj(source, file, COPY_SIZE)
+            return Path(file.name), file.tell()
 
     def remove(self, name: str) -> None:
         """Forget a result, which is not sent then, or act as if a stored file were gone."""
         if kept := self._results.pop(name, None):
-            kept.path.unlink()
+            if isinstance(kept.content, Path):
+                kept.content.unlink()
+            else:
+                self._room += kept.size
         self._unsent.pop(name, None)
         self._gone.add(name)
         if not self.is_sparing:
@@ -107,20 +126,19 @@ class Stage:
         """Store the results that differ from what the storage holds."""
         names = [*self._unsent]
         self._unsent.clear()
-        size = sum(self._results[name].path.stat().st_size for name in names)
+        size = sum(self._results[name].size for name in names)
         self.destination.send("stored", self._send, [(name,) for name in names], size)
 
     def _send(self, names: Batch) -> int:
         (name,) = names
         kept = self._results[name]
-        size = kept.path.stat().st_size
-        with kept.path.open("rb") as file, self.destination.room(size):
+        with kept.open() as file, self.destination.room(kept.size):
             content = as_content(file, name, kept.content_type)
             if not (self.destination.holds(name, content) or self._reads_alike(name, content)):
                 storage = self.destination.storage
                 storage._publish(storage.key(name), name, content, overwrite=True)
                 self.destination.forget(name)
-        return size
+        return kept.size
 
     def _reads_alike(self, name: str, content: File[Any]) -> bool:
         """Return True if the storage has a content, where no digest says whether it has."""
@@ -135,7 +153,11 @@ class Hashed(Resolving, BaseStorage):
 
     _stage: Stage
 
-    exists = BaseStorage.exists
+    def exists(self, name: Name) -> bool:
+        """Return True if a file or directory is there."""
+        name = self._named(name, root=True)
+        kept = self._name_of(self.key(name, root=True))
+        return not name or self._stage.is_here(kept) or self._stage.find(kept) is not None
 
     def _post_process(self, *args: Any) -> Iterator[Any]:
         steps = super()._post_process(*args)  # type: ignore[misc]
@@ -154,10 +176,14 @@ class Hashed(Resolving, BaseStorage):
         self._stage.send()
         super().save_manifest()  # type: ignore[misc]
 
-    def _open(self, name: Name, mode: str = "rb") -> RemoteFile:
-        if not self._named(name, root=True):
+    def _open(self, name: Name, mode: str = "rb") -> Any:
+        normal = self._named(name, root=True)
+        if not normal:
             # As of any directory: Django's hashing leaves a reference to it as it is.
             raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        if mode == "rb" and self._stage.is_here(normal):
+            # Past what an open file of a service needs.
+            return File(self._stage.open(normal, 0), normal)
         return super()._open(name, mode)
 
     def _name_of(self, key: str) -> str:

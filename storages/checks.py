@@ -328,6 +328,8 @@ def shown_secrets(storage: Configured) -> Iterator[str]:
             continue
         names = [each.name] if given.get(each.name) else [n for n in each.settings if setting(n)]
         value = given.get(each.name) or next(map(setting, names), None)
+        if each.refuses(value):
+            continue  # That has a message of its own.
         is_secret = isinstance(value, str) and each.redacted(value) != value
         if is_secret and not SafeExceptionReporterFilter.hidden_settings.search(names[0]):
             yield names[0]

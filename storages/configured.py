@@ -190,8 +190,10 @@ class Configured:
         return {name: value for name, value in safe.items() if value is not UNSET}
 
     def __repr__(self) -> str:
-        safe = self._safe_options()
-        given = (f"{n}={safe[n]!r}" if n in safe else f"{n}=…" for n in given_options(self))
+        declared, safe = options_of(type(self)), self._safe_options()
+        # A text that is refused may hold a password where none belongs.
+        shown = {n: each for n, each in safe.items() if not declared[n].refuses(each)}
+        given = (f"{n}={shown[n]!r}" if n in shown else f"{n}=…" for n in given_options(self))
         return f"{type(self).__name__}({', '.join(given)})"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeVar, Union
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import LazyObject, Promise
 
-from .utils import lookup_env, setting, unwrapped
+from .utils import forget_locals, lookup_env, setting, unwrapped
 
 UNSET: Final = object()
 Value = TypeVar("Value")
@@ -132,7 +132,12 @@ class Option:
     def __get__(self, storage: Any, owner: type | None = None) -> Any:
         if storage is None:
             return self if self.override is UNSET else self.override
-        value = self.value(storage)
+        try:
+            value = self.value(storage)
+        except ImproperlyConfigured as exc:
+            # A value that is refused may hold a secret where none belongs.
+            forget_locals(exc)
+            raise
         return value if self.read is None else self.read(storage, value)
 
     def value(self, storage: Any) -> Any:
@@ -187,6 +192,16 @@ class Option:
     def is_missing(self, storage: Any) -> bool:
         """Return True if the option is required and nothing gives it a value."""
         return self.required and self._found(storage) is UNSET
+
+    def refuses(self, value: object) -> bool:
+        """Return True for a text that the option does not take."""
+        if self.check is None or not isinstance(value, str) or not self.accepts(value):
+            return False
+        try:
+            self.check(value)
+        except ValueError:
+            return True
+        return False
 
     def redacted(self, value: Any) -> Any:
         """Return the value without its secrets, `UNSET` where nothing of it may be shown."""

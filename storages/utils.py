@@ -10,6 +10,7 @@ import posixpath
 import re
 import traceback
 from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -335,6 +336,12 @@ def check_prefix(location: str) -> None:
     """Raise ValueError for a prefix of names that leads out of what it is a prefix in."""
     if ".." in location.replace("\\", "/").split("/"):
         raise ValueError("must not lead upwards: it has '..' among its parts.")
+
+
+def check_authorities(path: bool | str) -> None:
+    """Raise ValueError for a path of certificate authorities that leads nowhere."""
+    if isinstance(path, str) and not Path(path).exists():
+        raise ValueError("names a file that is not there: correct the path, or make the file.")
 
 
 def forget_locals(exc: BaseException) -> None:

@@ -509,6 +509,11 @@ def test_secret_that_django_does_not_know_by_its_name_is_told(
     assert messages(media=entry(path, **hidden), deploy=True) == []
 
 
+def test_location_that_cannot_be_read_is_told_once() -> None:
+    bad = entry("storages.backends.ftp.FTPStorage", location="ftp://h:21/x@canary")
+    only(messages(media=bad, deploy=True), "E005")
+
+
 def test_ids_in_the_documentation_are_those_in_the_code() -> None:
     modules = (checks, static_checks, upgrading)
     code = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in modules)

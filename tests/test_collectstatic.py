@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 import pytest
 from django.contrib.staticfiles.management.commands import collectstatic as of_django
-from django.contrib.staticfiles.storage import ManifestFilesMixin
+from django.contrib.staticfiles.storage import ManifestFilesMixin, StaticFilesStorage
 from django.core.checks import run_checks
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
@@ -367,11 +367,26 @@ def test_file_that_cannot_be_read_is_named_alone(site: Site, bucket: str) -> Non
     ]
 
 
-@pytest.mark.parametrize("jobs", ["0", "-1"])
+@pytest.mark.parametrize("jobs", ["0", "-1", "x"])
 def test_jobs_are_above_0(site: Site, bucket: str, jobs: str) -> None:
     site.on(Vault, bucket=bucket)
-    with pytest.raises(CommandError, match="--jobs takes a number above 0"):
-        site.collect(f"--jobs={jobs}")
+    for given in ({"arguments": [f"--jobs={jobs}"]}, {"jobs": jobs}):
+        with pytest.raises(CommandError, match="--jobs: give a number of 1 or more"):
+            site.collect(*given.pop("arguments", []), **given)
+
+
+def test_jobs_may_be_text_where_the_command_is_called_in_code(site: Site, bucket: str) -> None:
+    site.on(Vault, bucket=bucket)
+    assert "3 static files copied" in site.collect(jobs="4")
+    with pytest.raises(CommandError, match="--jobs: give a number of 1 or more"):
+        site.collect(jobs=0)
+
+
+def test_files_with_no_place_to_go_are_told_with_the_setting_and_no_traceback(site: Site) -> None:
+    with override_settings(STATIC_ROOT=None):
+        site.on(StaticFilesStorage)
+        with pytest.raises(CommandError, match="without having set the STATIC_ROOT"):
+            site.collect()
 
 
 class Broken(Vault):

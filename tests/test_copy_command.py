@@ -172,6 +172,14 @@ def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], reason: str) ->
     assert out == ""
 
 
+def test_numbers_and_parts_may_be_text_where_the_command_is_called_in_code() -> None:
+    for part in ("1/2", (2, 2)):
+        call_command("storages_copy", "one", "two", jobs="2", part=part, stdout=io.StringIO())
+    assert {name for name, _ in storages["two"].scan(recursive=True)} == {"a.txt", "dir/b.txt"}
+    with pytest.raises(CommandError, match="--part: give a part"):
+        call_command("storages_copy", "one", "two", part="x")
+
+
 def test_parts_together_copy_all() -> None:
     for part in ("1/2", "2/2"):
         run("one", "two", f"--part={part}")

@@ -53,6 +53,8 @@ PAGES_WITH_SETTINGS = [
 PRELUDE = {"BASE_DIR": Path("/srv/site")}
 #: The message that the documented use of an old setting must have.
 OLD = {"storages.W001"}
+#: What is said of directories, since those of the examples are on no machine of ours.
+ABSENT = "names a directory that is not there"
 
 
 def of(*languages: str) -> list[Any]:
@@ -168,7 +170,8 @@ def test_block_of_python_runs_alone_and_passes_the_checks(block: Block, environm
         stack.enter_context(override_settings(**made))
         found = run_checks(tags=["storages"])
     allowed = OLD if made.keys() & set(OLD_SETTINGS.values()) else set()
-    assert [str(each) for each in found if each.id not in allowed] == []
+    found = [each for each in found if each.id not in allowed and ABSENT not in each.msg]
+    assert list(map(str, found)) == []
 
 
 @pytest.mark.parametrize("block", of("pycon"))

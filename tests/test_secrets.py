@@ -26,6 +26,7 @@ from django.core.management import CommandError, call_command
 from django.db.migrations.writer import MigrationWriter
 from django.db.models import FileField
 from django.test import override_settings
+from django.utils.module_loading import import_string
 from django.views.debug import ExceptionReporter
 
 from storages import backends
@@ -286,6 +287,32 @@ def test_error_pages_show_what_the_test_of_secrets_looks_for() -> None:
         raise OSError(len(token))
 
     assert [silent(each) for each in reports_of(leak)] == [False, True]
+
+
+#: Options that are refused, with a secret where none belongs.
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("s3boto3.S3Boto3Storage", {"bucket_name": "b", "endpoint_url": f"https://u:{CANARY}@h"}),
+    ("s3boto3.S3Boto3Storage", {"bucket_name": "b", "public_endpoint_url": f"https://{CANARY}@h"}),
+    ("sftpstorage.SFTPStorage", {"host": f"sftp://web:{CANARY}@h"}),
+    ("ftp.FTPStorage", {"location": f"ftp://host:21/{CANARY}@h/"}),
+    ("couchdb.CouchDBStorage", {"database": "d", "server": f"https://u:a/{CANARY}@h"}),
+    ("dropbox.DropBoxStorage", {"oauth2_access_token": "t", "path_root": f"https://{CANARY}@h"}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), REFUSED)
+def test_secret_in_an_option_that_is_refused_is_shown_nowhere(
+    name: str, options: dict[str, Any]
+) -> None:
+    storage = import_string(f"storages.backends.{name}")(**options)
+    assert silent(repr(storage))
+    for operation in operations(storage):
+        assert [silent(each) for each in reports_of(operation)] in ([], [True, True])
+        assert silent(error_of(operation))
+    with override_settings(
+        STORAGES={"secret": {"BACKEND": f"storages.backends.{name}", "OPTIONS": options}}
+    ):
+        assert silent(run_checks(tags=["storages"], include_deployment_checks=True))
 
 
 @each_case

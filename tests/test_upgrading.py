@@ -335,6 +335,14 @@ def test_local_files_with_no_directory_of_their_own_are_told(name: str) -> None:
         assert [each for each in run_checks(tags=["storages"]) if each.id == "storages.W012"] == []
 
 
+def test_directory_to_link_into_that_is_not_there_is_told(tmp_path: Path) -> None:
+    backend = f"{BACKENDS}.symlinkorcopy.SymlinkOrCopyStorage"
+    (text,) = doubts(backend, location="/srv/media", symlink_within=[tmp_path, tmp_path / "no"])
+    assert "'symlink_within' names a directory that is not there" in text
+    assert doubts(backend, location="/srv/media", symlink_within=tmp_path) == []
+    assert doubts(backend, location="/srv/media") == []
+
+
 def test_endpoint_is_not_doubted_for_the_name_of_a_service_or_of_a_computed_bucket() -> None:
     minio = {"bucket_name": "minio", "endpoint_url": "https://minio.example.com"}
     assert texts(S3, minio) == []

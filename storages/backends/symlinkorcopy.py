@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from storages.driver import Entry, Source
@@ -34,6 +34,15 @@ class SymlinkOrCopyStorage(LocalStorage):
     relative: bool = option(
         default=False, doc="Make relative links, for directories that are moved together."
     )
+
+    def doubts(self) -> Iterator[str]:
+        """Yield where files would be linked to in a directory that is not there."""
+        yield from super().doubts()
+        if not all(each.is_dir() for each in self._sources()):
+            yield (
+                "'symlink_within' names a directory that is not there, so that no file in it is "
+                "linked to: make the directory, or correct the path."
+            )
 
     def _write(
         self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import shutil
 import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import Storage, storages
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -22,7 +25,26 @@ REDRAW = 0.1  # seconds between two states of a job that a person sees
 class Watched(BaseCommand):
     """A command that shows progress if a person watches at a terminal."""
 
+    #: What reads the text of an option, by the option's name.
+    readers: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
     _drawn = 0.0
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command; settings that are wrong end it without a traceback.
+
+        Options are read here, because the parser does not see those that ``call_command`` gets by
+        keyword.
+        """
+        for name, read in self.readers.items():
+            if isinstance(given := options.get(name), (str, int)):
+                try:
+                    options[name] = read(str(given))
+                except argparse.ArgumentTypeError as exc:
+                    raise CommandError(f"--{name}: {exc}.") from None
+        try:
+            return super().execute(*args, **options)
+        except ImproperlyConfigured as exc:
+            raise CommandError(explained(exc)) from exc
 
     def progress(self, text: str = "") -> None:
         """Show what is going on in place of what was shown; without a text, clear it."""
@@ -56,6 +78,13 @@ class StorageCommand(Watched):
     def storage(self, alias: str) -> Storage:
         """Return the storage of a known alias."""
         return storages[alias]
+
+
+def positive(text: str) -> int:
+    """Return the number that a text gives; raises ArgumentTypeError unless it is 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("give a number of 1 or more")
+    return int(text)
 
 
 def explained(exc: Exception) -> str:

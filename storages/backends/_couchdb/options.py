@@ -13,7 +13,7 @@ from django.conf import settings
 from storages.base import BaseStorage
 from storages.configured import options_of
 from storages.options import UNSET, derived, option
-from storages.utils import check_prefix, is_loopback
+from storages.utils import check_authorities, check_prefix, is_loopback
 
 SETTING = "COUCHDB_STORAGE_OPTIONS"
 
@@ -125,6 +125,7 @@ class CouchDBOptions(BaseStorage):
     verify: bool | str = option(
         f"{SETTING}.verify",
         default=True,
+        check=check_authorities,
         doc="Whether to check the server's certificate, or the file of the authorities to check "
         "it against.",
     )

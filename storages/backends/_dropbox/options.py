@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from storages.base import BaseStorage
 from storages.options import option, positional
-from storages.utils import RefusedName, normalize_name
+from storages.utils import RefusedName, check_authorities, normalize_name
 
 MAX_EXPIRE = 14_400  # seconds that a temporary link lives ("get_temporary_link")
 
@@ -103,7 +103,9 @@ class DropBoxOptions(BaseStorage):
         "DROPBOX_SELECT_USER", doc="Id of the member (``dbmid:…``) that a team's token acts as."
     )
     ca_certs: str | None = option(
-        "DROPBOX_CA_CERTS", doc="A file of certificate authorities instead of the usual ones."
+        "DROPBOX_CA_CERTS",
+        check=check_authorities,
+        doc="A file of certificate authorities instead of the usual ones.",
     )
     max_wait: float = option(
         "DROPBOX_MAX_WAIT",

@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from storages.base import BaseStorage
 from storages.options import UNSET, derived, option, positional
-from storages.utils import check_prefix, is_loopback
+from storages.utils import check_authorities, check_prefix, is_loopback
 
 from . import logs  # noqa: F401 - keeps secrets out of botocore's logs
 from .configs import check_client, check_transfer, written
@@ -86,6 +86,11 @@ def _check_charset(charset: str) -> None:
 def _check_endpoint(url: str) -> None:
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://.")
+    if "@" in url:
+        raise ValueError(
+            "must not hold a user or a password, which no request would send: set 'access_key' "
+            "(AWS_ACCESS_KEY_ID) and 'secret_key' (AWS_SECRET_ACCESS_KEY)."
+        )
 
 
 def _check_domain(domain: str | Literal[False]) -> None:
@@ -243,7 +248,9 @@ class S3Options(BaseStorage):
     )
     use_ssl: bool = option("AWS_S3_USE_SSL", default=True, doc="Use TLS.")
     verify: bool | str | None = option(
-        "AWS_S3_VERIFY", doc="False not to verify certificates, or a path to a bundle."
+        "AWS_S3_VERIFY",
+        check=check_authorities,
+        doc="False not to verify certificates, or a path to a bundle.",
     )
     proxies: Mapping[str, str] | None = option(
         "AWS_S3_PROXIES", secret=_without_password, doc="Proxy URLs by scheme."

@@ -22,7 +22,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from storages.base import BaseStorage
 from storages.management.collecting import JOBS, Batch, Destination, NotDone, Origin
-from storages.management.common import Watched, explained, shown
+from storages.management.common import Watched, explained, positive, shown
 from storages.management.hashing import finish, staged
 from storages.utils import unwrapped
 
@@ -182,6 +182,7 @@ class Target:
 class Command(Watched, collectstatic.Command):
     """Django's command; what it does to a storage of this package is done in bulk."""
 
+    readers = {"jobs": positive}
     target: Target | None = None
     jobs: int | None = None
 
@@ -190,7 +191,6 @@ class Command(Watched, collectstatic.Command):
         super().add_arguments(parser)
         parser.add_argument(
             "--jobs",
-            type=int,
             metavar="N",
             help=f"Store N files at a time; {JOBS}, or as many as the storage's max_connections, "
             "by default.",
@@ -202,8 +202,6 @@ class Command(Watched, collectstatic.Command):
             raise CommandError("Add 'django.contrib.staticfiles' to INSTALLED_APPS.")
         super().set_options(**options)
         self.jobs = options.get("jobs")
-        if self.jobs is not None and self.jobs < 1:
-            raise CommandError("--jobs takes a number above 0.")
 
     def collect(self) -> dict[str, list[str]]:
         """Collect as Django does."""

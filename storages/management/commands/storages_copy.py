@@ -16,10 +16,17 @@ from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.core.management.base import CommandError, CommandParser
 
 from storages.jobs import Meter, shown_size
-from storages.management.common import StorageCommand, explained, shown
+from storages.management.common import StorageCommand, explained, positive, shown
 from storages.transfers import NothingToCopy, Outcome, Report, copying
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+
+
+def _part(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError("give a part and how many there are, such as 3/16")
+    return int(found[1]), int(found[2])
 
 
 class Command(StorageCommand):
@@ -29,6 +36,7 @@ class Command(StorageCommand):
         "Copy files from one storage to another, skipping those that are equal. Copying again "
         "after an interruption goes on where it ended."
     )
+    readers = {"jobs": positive, "part": _part, "enqueue": positive}
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take two aliases, a path, and how to copy."""
@@ -37,18 +45,15 @@ class Command(StorageCommand):
         parser.add_argument("path", nargs="?", default="", help="A directory or file; else all.")
         parser.add_argument(
             "--jobs",
-            type=_positive,
             default=copying.JOBS,
             help=f"Files at a time ({copying.JOBS} by default).",
         )
         for name, text in FLAGS.items():
             parser.add_argument(f"--{name}", action="store_true", help=text)
         parser.add_argument(
-            "--part", type=_part, default=(1, 1), metavar="3/16", help="Copy one of so many parts."
+            "--part", default=(1, 1), metavar="3/16", help="Copy one of so many parts."
         )
-        parser.add_argument(
-            "--enqueue", type=_positive, metavar="PARTS", help="Enqueue a task for each part."
-        )
+        parser.add_argument("--enqueue", metavar="PARTS", help="Enqueue a task for each part.")
         parser.add_argument("--status", metavar="ID", help="Tell how far the tasks of a copy are.")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -203,16 +208,3 @@ def _tasks() -> Any:
             "Tasks need Django 6.0: let a scheduler of yours run --part 1/16 to --part 16/16."
         )
     return import_module("storages.transfers._tasks")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError("give a number of 1 or more")
-    return int(text)
-
-
-def _part(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise argparse.ArgumentTypeError("give a part and how many there are, such as 3/16")
-    return int(found[1]), int(found[2])

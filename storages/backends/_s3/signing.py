@@ -65,14 +65,35 @@ class UrlRequest(NamedTuple):
     method: str | None
 
 
+class Mac:
+    """HMAC-SHA256 by one key, whose share is computed once (RFC 2104, section 4)."""
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(sha256().block_size, b"\0")
+        self._inner = sha256(bytes(each ^ 0x36 for each in block))
+        self._outer = sha256(bytes(each ^ 0x5C for each in block))
+
+    def hexdigest(self, text: str) -> str:
+        """Return the code of a text. Several threads may ask at once."""
+        inner = self._inner.copy()
+        inner.update(text.encode())
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 class Grant(NamedTuple):
     """What URLs that are signed with the same keys at the same time for the same life share."""
 
-    mac: Any
+    mac: Mac
     text: str
     #: The query as it is signed, and as it is sent.
     signed: str
     sent: str
+
+    def signature(self, canonical: str) -> str:
+        """Return the signature of a request in its canonical form."""
+        return self.mac.hexdigest(f"{self.text}{sha256(canonical.encode()).hexdigest()}")
 
 
 class Pattern(NamedTuple):
@@ -90,20 +111,19 @@ class Pattern(NamedTuple):
     def url(self, key: str, values: Iterable[str], seconds: int, keys: Any, at: int) -> str:
         """Return the URL of a key that is signed at a moment, in seconds of the epoch."""
         path = quote(key, safe="/")
-        said = [f"{n}={quote(v, safe='')}" for n, v in zip(self.names, values, strict=True)]
-        if not self.scope:
-            return f"{self.base}{path}{'?' if said else ''}{'&'.join(said)}"
-        grant = granted(keys, self.scope, at, seconds)
         before, after = "", ""
-        if said:
+        if self.names:
+            said = [f"{n}={quote(v, safe='')}" for n, v in zip(self.names, values, strict=True)]
             before, after = "&".join(said) + "&", "&" + "&".join(sorted(said))
+        if not self.scope:
+            return f"{self.base}{path}?{before}"[:-1]
+        grant = granted(keys, self.scope, at, seconds)
         canonical = (
             f"{self.method}\n{self.path}{path}\n{grant.signed}{after}\n"
             f"host:{self.host}\n\nhost\nUNSIGNED-PAYLOAD"
         )
-        mac = grant.mac.copy()
-        mac.update(f"{grant.text}{sha256(canonical.encode()).hexdigest()}".encode())
-        return f"{self.base}{path}?{before}{grant.sent}&X-Amz-Signature={mac.hexdigest()}"
+        signature = grant.signature(canonical)
+        return f"{self.base}{path}?{before}{grant.sent}&X-Amz-Signature={signature}"
 
 
 def rounded(now: float, seconds: int, rounding: int) -> tuple[int, int]:
@@ -130,7 +150,7 @@ def granted(keys: Any, scope: str, at: int, seconds: int) -> Grant:
     token = f"&X-Amz-Security-Token={quote(keys.token, safe='')}" if is_temporary else ""
     end = "&X-Amz-SignedHeaders=host"
     return Grant(
-        mac=hmac.new(signing_key(keys.secret_key, day, scope), digestmod="sha256"),
+        mac=Mac(signing_key(keys.secret_key, day, scope)),
         text=f"{_ALGORITHM}\n{stamp}\n{day}/{scope}\n",
         signed=f"{query}{token}{end}",
         sent=f"{query}{end}{token}",
@@ -250,15 +270,13 @@ def authorization(
     lines = "\n".join([f"{name}:{' '.join(said[name].split())}" for name in names])
     signed = ";".join(names)
     canonical = f"{request}\n{lines}\n\n{signed}\n{digest}"
-    mac = grant.mac.copy()
-    mac.update(f"{grant.text}{sha256(canonical.encode()).hexdigest()}".encode())
     credential = f"{keys.access_key}/{stamp[:8]}/{scope}"
     given = {
         "X-Amz-Date": stamp,
         "X-Amz-Content-SHA256": digest,
         "Authorization": (
             f"{_ALGORITHM} Credential={credential}, SignedHeaders={signed}, "
-            f"Signature={mac.hexdigest()}"
+            f"Signature={grant.signature(canonical)}"
         ),
     }
     if keys.token:

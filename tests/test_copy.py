@@ -1085,15 +1085,19 @@ target = S3Boto3Storage(bucket_name=bucket, endpoint_url=url, auto_create_bucket
 def told(outcome, meter):
     sys.stdout.write(f"{outcome.action} {outcome.name}\\n")
     sys.stdout.flush()
+    # Nothing new begins before there is an answer; nobody to answer is one.
+    sys.stdin.readline()
 copy(LocalStorage(location=directory), target, report=told)
 with open("/proc/self/status") as status:
     print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """
 
 
-def copying(place: Moto, bucket: str, directory: str) -> subprocess.Popen[str]:
+def copying(
+    place: Moto, bucket: str, directory: str, answers: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", COPYING, place.url, bucket, directory]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=answers, stdout=subprocess.PIPE, text=True)
 
 
 IN_LINUX = pytest.mark.skipif(
@@ -1106,10 +1110,14 @@ def test_killed_copy_leaves_whole_files_and_is_resumed(moto: Moto, local: LocalS
     target = s3_on(moto)
     files = {f"{number}.bin": random_bytes(200_000, seed=number) for number in range(60)}
     fill(local, files)
-    with copying(moto, target.bucket_name, str(local.location)) as process:
+    place = (moto, target.bucket_name, str(local.location))
+    with copying(*place, answers=subprocess.PIPE) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         for _ in range(10):
             process.stdout.readline()
+            process.stdin.write("go on\n")
+            process.stdin.flush()
         process.kill()
     stored = {name for name, _ in target.scan(recursive=True)}
     assert 10 <= len(stored) < len(files)

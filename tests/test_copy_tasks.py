@@ -7,11 +7,15 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
 import django
 import pytest
+
+from storages.driver import Entry, Source
+from storages.local import LocalStorage
 
 pytestmark = pytest.mark.skipif(
     django.VERSION < (6,), reason="impossible: Django before 6.0 has no tasks"
@@ -28,7 +32,7 @@ from django.conf import settings
 HERE = Path(os.environ["SITE"])
 def directory(name):
     return {
-        "BACKEND": "storages.local.LocalStorage",
+        "BACKEND": "tests.test_copy_tasks.Held",
         "OPTIONS": {"location": str(HERE / name), "max_size": 1000},
     }
 settings.configure(
@@ -52,6 +56,18 @@ settings.configure(
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", *sys.argv[1:]])
 """
+
+
+class Held(LocalStorage):
+    """Writes nothing as long as there is a file "held" beside its directory."""
+
+    def _write(
+        self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
+    ) -> None:
+        pause = threading.Event()
+        while Path(f"{self.location}/../held").exists():
+            pause.wait(0.01)
+        super()._write(key, source, overwrite=overwrite, expected=expected)
 
 
 class Project:
@@ -135,11 +151,14 @@ def test_three_workers_copy_the_parts(project: Project) -> None:
 
 def test_tasks_of_a_killed_worker_are_done_by_enqueuing_again(project: Project) -> None:
     lost = project.enqueue()
+    held = project.path / "held"
+    held.touch()
     with project.start("db_worker", "--batch", "--interval=0.1") as worker:
         assert worker.stderr is not None
         assert any("state=RUNNING" in line for line in worker.stderr)
         worker.kill()
-    assert len(project.copied()) < len(FILES)
+    held.unlink()
+    assert project.copied() == {}
     project.work(3)
     assert "Of 6 parts 5 done, 1 running" in project.status(lost)
     job = project.enqueue("--resume")

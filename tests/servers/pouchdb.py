@@ -9,7 +9,9 @@ from http.client import HTTPConnection
 from typing import Any
 
 from tests.servers.npm import program, unavailable
-from tests.servers.process import CONNECT_LIMIT, HOST, Server
+from tests.servers.process import HOST, Server
+
+ANSWER_LIMIT = 60.0  # seconds until an answer must be there, of tens of megabytes too
 
 
 class PouchDB(Server):
@@ -56,7 +58,7 @@ class PouchDB(Server):
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Send a request as the administrator; return the status and the answer's JSON."""
-        with closing(HTTPConnection(HOST, self.port, timeout=CONNECT_LIMIT)) as connection:
+        with closing(HTTPConnection(HOST, self.port, timeout=ANSWER_LIMIT)) as connection:
             return exchange(connection, method, path, body, self.admin)
 
     def make(self, database: str) -> None:

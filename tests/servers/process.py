@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 POLL = 0.02  # seconds between two looks at a server
-START_LIMIT = 30.0  # seconds until a started server must answer
+# A machine that is busy with other tests takes its time; what fails tells that by ending.
+START_LIMIT = 120.0  # seconds until a started server must answer
 STOP_LIMIT = 5.0  # seconds between asking a server to end and killing it
+SIGNAL_LIMIT = 60.0  # seconds until a signal that nothing can ignore must have had its effect
 CONNECT_LIMIT = 5.0  # seconds for one look at a server's greeting
 ATTEMPTS = 5  # starts on another port when one was taken meanwhile
 
@@ -183,7 +185,7 @@ class Server:
         """Ask the server and every process it started to end; keep its port and directory."""
         # Asked one by one, because some servers move their children out of the process group.
         self._signal(signal.SIGTERM, signal.SIGCONT)
-        self._await(lives)
+        self._await(lives, STOP_LIMIT)
         self.kill()
 
     def kill(self) -> None:
@@ -196,7 +198,7 @@ class Server:
         with suppress(ProcessLookupError):
             # Orphans of a main process that ended by itself are still in its group.
             os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait(STOP_LIMIT)
+        self._popen.wait(SIGNAL_LIMIT)
         self._await(lives)
         self._popen = None
         self._family.clear()
@@ -281,9 +283,9 @@ class Server:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signum)
 
-    def _await(self, busy: Callable[[psutil.Process], bool]) -> None:
+    def _await(self, busy: Callable[[psutil.Process], bool], limit: float = SIGNAL_LIMIT) -> None:
         """Wait until none of the processes last signalled is busy, for a limited time."""
-        deadline = time.monotonic() + STOP_LIMIT
+        deadline = time.monotonic() + limit
         while any(map(busy, self._family)) and time.monotonic() < deadline:
             time.sleep(POLL)
 

@@ -426,7 +426,7 @@ def test_g17_killed_upload_leaves_no_file(full: Site, line: Proxy) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         while not full.raw.facts["sessions"]:
-            pass
+            assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait() == -signal.SIGTERM
     assert full.raw.names() == ["before.bin"]

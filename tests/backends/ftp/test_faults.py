@@ -358,7 +358,7 @@ def test_storages_on_one_server_share_its_connections(
 
 
 def test_server_that_says_goodbye_when_idle_costs_no_call() -> None:
-    for server in running(Pyftpdlib(quirks=Quirks(idle_limit=0.2))):
+    for server in running(Pyftpdlib(quirks=Quirks(idle_limit=1))):
         with Proxy(*server.address) as proxy, FTPStorage(location(server, via=proxy)) as storage:
             save(storage)
             assert eventually(partial(said_goodbye, server))

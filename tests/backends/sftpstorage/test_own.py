@@ -540,7 +540,8 @@ def test_password_is_asked_for_once_at_a_terminal(asyncssh: SSHServer) -> None:
         asked = ""
         # What is typed before the question is thrown away.
         while not asked.endswith("Password for test@127.0.0.1: "):
-            asked += process.stderr.read(1)
+            asked += (letter := process.stderr.read(1))
+            assert letter, asked
         os.write(ours, b"test\n")
         said, rest = process.communicate(timeout=60)
     os.close(ours)

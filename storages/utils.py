@@ -222,7 +222,8 @@ def guess_content_type(name: str, default: str = "application/octet-stream") -> 
 
     A type that the project adds by ``mimetypes.add_type`` wins.
     """
-    kind, encoding = mimetypes.guess_type(name)
+    # Python takes "data:text/html,photo.jpg" for a URL that holds a page.
+    kind, encoding = mimetypes.guess_type(name.rpartition(":")[2])
     if encoding is not None:
         return _COMPRESSED_TYPES.get(encoding, default)
     return kind or _WEB_TYPES.get(posixpath.splitext(name)[1].lower(), default)

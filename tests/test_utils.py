@@ -247,6 +247,11 @@ def test_name_that_cannot_be_shortened_is_refused(name, max_length):
         ("a.xz", "application/x-xz"),
         ("a.Z", "application/x-compress"),
         ("a.css.br", "application/octet-stream"),
+        # Python takes names for URLs.
+        ("data:text/html,photo.jpg", "image/jpeg"),
+        ("data:2026/photo.jpg", "image/jpeg"),
+        ("aa:page.html?photo.jpg", "image/jpeg"),
+        ("https://host/page.html?photo.jpg", "image/jpeg"),
     ],
 )
 def test_content_type_is_what_the_bytes_are(name, expected):

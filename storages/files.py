@@ -73,8 +73,12 @@ class RemoteFile(_File):
             self.seek(0)
             return self
         mode = mode or self.mode
-        self._mode = _Mode.parse(mode)
-        self._text = {"encoding": encoding, "errors": errors, "newline": newline}
+        parsed = _Mode.parse(mode)
+        text = {"encoding": encoding, "errors": errors, "newline": newline}
+        given = {name: each for name, each in text.items() if each is not None}
+        if given and not parsed.is_text:
+            raise ValueError(f"Mode {mode!r} is binary: it takes no {' or '.join(given)}.")
+        self._mode, self._text = parsed, given
         self.file = self._start()
         self.mode = mode
         return self
@@ -114,10 +118,10 @@ class RemoteFile(_File):
         self._binary = self._open_spool() if self._mode.writes else self._open_reader()
         if not self._mode.is_text:
             return cast("IO[bytes]", self._binary)
-        given = {name: each for name, each in self._text.items() if each is not None}
         # What is only written stays as it is, also on Windows.
         newline = None if self._mode.reads else "\n"
-        return io.TextIOWrapper(self._binary, **{"encoding": "utf-8", "newline": newline, **given})
+        options: dict[str, Any] = {"encoding": "utf-8", "newline": newline, **self._text}
+        return io.TextIOWrapper(self._binary, **options)
 
     def _open_reader(self) -> Buffered:
         with self._storage._errors(self._name):

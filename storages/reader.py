@@ -42,7 +42,7 @@ class Buffered(_BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as Python's own does."""
-        if size is not None and size >= 0:
+        if size is not None and size != -1:
             return super().read(size)
         # The standard one joins what it has with the rest; joining holds all of it twice.
         if isinstance(self.raw, Reader):

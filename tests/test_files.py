@@ -159,3 +159,21 @@ def test_file_is_reopened_with_the_arguments_of_python_s_open(storage: MemorySto
     file.close()
     with file.open("r", encoding="latin-1", newline="") as again:
         assert again.read() == "é\r\n"
+
+
+def test_file_of_bytes_is_not_reopened_with_what_texts_take(storage: MemoryStorage) -> None:
+    storage.save("file", ContentFile(b"content"))
+    file: Any = storage.open("file")
+    file.close()
+    with pytest.raises(ValueError, match="Mode 'rb' is binary: it takes no encoding or newline"):
+        file.open("rb", encoding="latin-1", newline="")
+    assert file.open("r", encoding="latin-1").read() == "content"
+    file.close()
+
+
+def test_size_to_read_is_refused_as_python_s_own_files_do(storage: MemoryStorage) -> None:
+    storage.save("file", ContentFile(b"content"))
+    with storage.open("file") as file:
+        with pytest.raises(ValueError, match="non-negative or -1"):
+            file.read(-5)
+        assert file.read() == b"content"

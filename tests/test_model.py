@@ -8,7 +8,8 @@ from contextlib import ExitStack
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from tests.model import BACKENDS, MissingServer, difference
+from tests.model import difference, opened
+from tests.model_backends import BACKENDS, MissingServer
 
 #: Programs of a run in CI.
 LOCAL, NETWORKED = 500, 100
@@ -22,8 +23,8 @@ def test_programs_do_the_same_here_and_on_django_s_own_storage(
     first = random.randrange(10**6)
     with ExitStack() as stack, django_db_blocker.unblock():
         try:
-            storage = stack.enter_context(BACKENDS[backend]())
+            pair = stack.enter_context(opened(backend))
         except MissingServer as exc:
             pytest.skip(str(exc))
         for seed in range(first, first + (LOCAL if backend in IN_PROCESS else NETWORKED)):
-            assert difference(storage, seed) is None
+            assert difference(pair, seed) is None

@@ -150,10 +150,11 @@ class S3Connector(S3Options):
             config = self._given_config()
             if not signed:
                 config = config.merge(Config(signature_version=UNSIGNED))
-            found = self._resource(session, endpoint_url, config)
             # Only a client knows what environment and profile say of regions and endpoints.
-            rest = dict(self._fitting(session, config, found.meta.client.meta))
-            if rest:
+            is_known = bool(endpoint_url) and not is_aws(str(endpoint_url))
+            found = None if is_known else self._resource(session, endpoint_url, config)
+            rest = dict(self._fitting(session, config, found and found.meta.client.meta))
+            if found is None or rest:
                 config = config.merge(Config(**rest))
                 found = self._resource(session, endpoint_url, config)
         except ProfileNotFound as exc:
@@ -210,10 +211,13 @@ class S3Connector(S3Options):
     def _fitting(
         self, session: boto3.session.Session, config: Config, meta: Any
     ) -> Iterator[tuple[str, Any]]:
-        """Yield what suits the place that a client found, but for what the user decided."""
+        """Yield what suits the place that a client found, but for what the user decided.
+
+        ``meta`` is None for an endpoint of the user's that is not Amazon's.
+        """
         profile = session._session.get_scoped_config()  # noqa: SLF001 - boto3 has no public name
         s3: Any = getattr(config, "s3", None) or {}
-        if not is_aws(meta.endpoint_url):
+        if meta is None or not is_aws(meta.endpoint_url):
             for name, value in CHECKSUMS.items():
                 is_said = f"AWS_{name.upper()}" in os.environ or name in profile
                 if getattr(config, name, None) is None and not is_said:

@@ -96,8 +96,8 @@ _SAID = {
 _METADATA = "x-amz-meta-"
 #: Headers of a request that are the client's own; the last asks for the checksum of a file.
 KEPT = {"content-length", "user-agent", _ASKS := "x-amz-checksum-mode"}
-#: Bytes that urllib3 reads of a file at once.
-BLOCK = 16 * 1024
+#: Bytes of a body that are sent at once; they have the whole of the time limit together.
+BLOCK = 64 * 1024
 #: Bytes of a body that is sent without asking for leave first, which takes a round trip, and
 #: stalls after an empty body at some services. Amazon's SDKs for Go and Kotlin have 2 MiB.
 UNASKED = 1024 * 1024
@@ -153,9 +153,12 @@ class Shape(NamedTuple):
         given: Any = headers
         content: Any = None
         if "Body" in arguments:
-            # A file is sent block by block, and each block has the whole of the time limit.
-            content = body if len(body) <= BLOCK else io.BytesIO(body)
+            content = body if len(body) <= BLOCK else _blocks(body)
         return AWSPreparedRequest(method, url, given, content, operation == "get_object")
+
+
+def _blocks(body: bytes) -> list[memoryview]:
+    return [memoryview(body)[start : start + BLOCK] for start in range(0, len(body), BLOCK)]
 
 
 def _said_in_headers(arguments: Mapping[str, Any]) -> dict[str, str]:

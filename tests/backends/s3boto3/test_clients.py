@@ -8,6 +8,7 @@ import pickle
 from functools import partial
 from typing import Any, cast
 
+import boto3
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
@@ -182,6 +183,31 @@ def connect_tenants(storage: Storage, _index: int) -> int:
         for number in range(20)
     ]
     return peak_memory(lambda: len({id(each.client) for each in tenants}))
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "clients"),
+    [("http://127.0.0.1:9000", 1), ("https://s3.eu-west-1.amazonaws.com", 1), (None, 2)],
+)
+def test_client_is_made_once_where_its_endpoint_is_known(
+    monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None, clients: int
+) -> None:
+    make, made = boto3.session.Session.resource, []
+
+    def counted(session: Any, *args: Any, **options: Any) -> Any:
+        made.append(options["endpoint_url"])
+        return make(session, *args, **options)
+
+    monkeypatch.setattr(boto3.session.Session, "resource", counted)
+    storage = S3Boto3Storage(
+        bucket_name=f"counted-{clients}",
+        endpoint_url=endpoint_url,
+        region_name="eu-west-1",
+        access_key="key",
+        secret_key="secret",
+    )
+    assert storage.client.meta.region_name == "eu-west-1"
+    assert made == [endpoint_url] * clients
 
 
 def test_client_of_another_account_takes_little_memory() -> None:

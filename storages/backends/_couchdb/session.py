@@ -97,7 +97,7 @@ class Client:
         content = content_of(response, patience=self._timeout)
         try:
             found = json.loads(content)
-        except ValueError:
+        except (RecursionError, ValueError):
             return None
         return found if isinstance(found, dict) else None
 

@@ -36,7 +36,14 @@ SHORTEST_WAIT = 0.5  # seconds, whatever Dropbox says
 #: Of their outcome nothing is known once the answer is lost; `uploads` finds it out.
 COMMITS = frozenset({"files/upload", "files/upload_session/finish"})
 #: What the SDK makes of an answer that is not Dropbox's.
-_UNREADABLE = (AssertionError, KeyError, TypeError, ValueError, ValidationError)
+_UNREADABLE = (
+    AssertionError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    ValidationError,
+)
 
 #: Stands for an answer that asks to send the request again.
 _BUSY = object()
@@ -226,6 +233,6 @@ def _asked_wait(res: Response) -> float:
     if not said and "json" in res.headers.get("Content-Type", ""):
         try:
             said = str(res.json()["error"]["retry_after"])
-        except (KeyError, TypeError, ValueError):
+        except _UNREADABLE:
             said = ""
     return int(said) if said.isdecimal() else DEFAULT_WAIT

@@ -796,7 +796,9 @@ def test_redirect_is_not_followed(
 
 
 @each_call
-@pytest.mark.parametrize("said", [b"<html>", b"{}", b'{"status": "ok", "rows": null}'])
+@pytest.mark.parametrize(
+    "said", [b"<html>", b"{}", b'{"status": "ok", "rows": null}', b"[" * 200_000]
+)
 def test_server_that_is_no_couchdb_is_told(
     site: Site, scripted: CouchDBStorage, call: Callable[[CouchDBStorage], object], said: bytes
 ) -> None:

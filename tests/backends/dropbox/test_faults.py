@@ -713,6 +713,8 @@ def test_answer_that_redirects_takes_no_token_and_no_content_elsewhere(
         (200, b"{", JSON),
         (200, b"null", JSON),
         (200, b"[]", JSON),
+        (200, b"[" * 200_000, JSON),
+        (409, b"[" * 200_000, JSON),
         (401, b"<html>", {"Content-Type": "text/html"}),
         (403, b"<html>", {"Content-Type": "text/html"}),
         (404, b"", {}),

@@ -117,7 +117,7 @@ def _salt(storage: Storage, name: str) -> str:
     """Return what ties a signature to one file of one storage; a link shows nothing of it."""
     place = storage.root() if isinstance(storage, BaseStorage) else ()
     place = place or (type(storage).__qualname__, str(getattr(storage, "location", "")))
-    return "\0".join((__name__, *place, name))
+    return "\0".join((__name__, *place, str(getattr(storage, "login", "")), name))
 
 
 def _storage(storage: str | Storage) -> Storage:

@@ -28,9 +28,11 @@ from django.test import AsyncRequestFactory, RequestFactory, override_settings
 from django.utils.http import http_date
 
 from storages import views
+from storages.backends.couchdb import CouchDBStorage
 from storages.backends.ftp import FTPStorage
 from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3Boto3Storage
+from storages.backends.sftpstorage import SFTPStorage
 from storages.backends.symlinkorcopy import SymlinkOrCopyStorage
 from storages.driver import Entry
 from storages.views import FileView, is_signed, serve, signed_url
@@ -587,6 +589,30 @@ def test_link_is_of_one_file_of_one_storage(memory: Storage, local: Storage) -> 
         assert not is_signed(request, name, storage)
         with pytest.raises(PermissionDenied):
             serve(request, name, storage, signed=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            CouchDBStorage(server="https://one.example.com", database="files"),
+            CouchDBStorage(server="https://two.example.com", database="files"),
+        ),
+        (FTPStorage("ftps://one@files.example.com/"), FTPStorage("ftps://two@files.example.com/")),
+        (
+            SFTPStorage("files.example.com", {"username": "one"}),
+            SFTPStorage("files.example.com", {"username": "two"}),
+        ),
+        (
+            SFTPStorage("files.example.com", {"port": 22}),
+            SFTPStorage("files.example.com", {"port": 2222}),
+        ),
+    ],
+)
+def test_link_is_of_one_account_on_one_server(one: Storage, other: Storage) -> None:
+    request = factory.get(signed_url("film.mp4", one, url="/film.mp4"))
+    assert is_signed(request, "film.mp4", one)
+    assert not is_signed(request, "film.mp4", other)
 
 
 def test_link_that_was_changed_is_refused(memory: Storage) -> None:

@@ -63,6 +63,11 @@ class FTPStorage(FTPOptions):
         server = self._server
         return (server.host, str(server.port), *filter(None, server.root.split("/")))
 
+    @property
+    def login(self) -> str:
+        """Whom it signs in as; another may see other files under the same names."""
+        return self._server.user
+
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the path of a name on the server; relative where the location has none."""
         # The root is empty, or ends with a slash.

@@ -138,6 +138,10 @@ class CouchDBOptions(BaseStorage):
             return server
         return Server(server.url, self.user, self.password or "")
 
+    def root(self) -> tuple[str, ...]:
+        """Return server, database and the parts of the location."""
+        return (self.account.url, *super().root())
+
     def contradictions(self) -> Iterator[str]:
         """Yield a sentence for each pair of options that cannot both hold."""
         yield from super().contradictions()

@@ -186,6 +186,15 @@ class SFTPOptions(PooledStorage):
         doc="Connections of a process at most; a file being read has one for itself.",
     )
 
+    def root(self) -> tuple[str, ...]:
+        """Return port, host and the parts of the directory."""
+        return (str(self.params.get("port") or ""), *super().root())
+
+    @property
+    def login(self) -> str:
+        """Whom it signs in as; another may see other files under the same names."""
+        return str(self.params.get("username") or "")
+
     def contradictions(self) -> Iterator[str]:
         """Yield what cannot be: waiting for no time or by no connection, and two policies."""
         if self.timeout <= 0:

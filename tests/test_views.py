@@ -28,6 +28,7 @@ from django.test import AsyncRequestFactory, RequestFactory, override_settings
 from django.utils.http import http_date
 
 from storages import views
+from storages.backends.apache_libcloud import LibCloudStorage
 from storages.backends.couchdb import CouchDBStorage
 from storages.backends.ftp import FTPStorage
 from storages.backends.overwrite import OverwriteStorage
@@ -591,6 +592,11 @@ def test_link_is_of_one_file_of_one_storage(memory: Storage, local: Storage) -> 
             serve(request, name, storage, signed=True)
 
 
+def on_azure(account: str) -> LibCloudStorage:
+    kind = "libcloud.storage.types.Provider.AZURE_BLOBS"
+    return LibCloudStorage(type=kind, user=account, key="a2V5", bucket="files")
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -607,6 +613,7 @@ def test_link_is_of_one_file_of_one_storage(memory: Storage, local: Storage) -> 
             SFTPStorage("files.example.com", {"port": 22}),
             SFTPStorage("files.example.com", {"port": 2222}),
         ),
+        (on_azure("one"), on_azure("two")),
     ],
 )
 def test_link_is_of_one_account_on_one_server(one: Storage, other: Storage) -> None:

@@ -219,7 +219,7 @@ class LibCloudOptions(BaseStorage):
             yield "LIBCLOUD_DEBUG is set: libcloud writes requests with their credentials to it."
 
     def root(self) -> tuple[str, ...]:
-        """Return where the files lie: service, account, container and location."""
+        """Return where the files lie: service, container and location."""
         name, keywords = self.keywords()
         location = [each for each in self.key("", root=True).split("/") if each]
         if name == "LOCAL":
@@ -227,6 +227,11 @@ class LibCloudOptions(BaseStorage):
         # Buckets of S3 are named for all accounts.
         place = [str(keywords.get(each, "")) for each in ("host", "port")]
         return (name.split("_")[0], *place, self.bucket, *location)
+
+    @property
+    def login(self) -> str:
+        """Whom it signs in as; another may have a container of the same name."""
+        return self.user
 
 
 def entry_options() -> frozenset[str]:

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, ClassVar, Protocol
 
-from .utils import RefusedName, is_nameable
+from .utils import MOST_LEVELS, RefusedName, is_nameable
 
-MOST_LEVELS = 200  # directories inside one another; a walk that finds more goes round in circles
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}  # how an error says that there is no such file
 
 
@@ -321,6 +320,7 @@ class Driver:
         The default lists directory by directory. A service that lists all keys below a prefix in
         one go overrides it.
         """
+        # No name has more levels, so a walk that finds more goes round in circles.
         if key.count("/") > MOST_LEVELS:
             raise OSError(errno.ELOOP, "The directories go round in a circle")
         deeper: list[str] = []

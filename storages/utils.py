@@ -34,6 +34,9 @@ _TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]* *(;[ -~]*
 _LONGEST = 255  # characters of a media type
 #: How the media types end that browsers run scripts in, or look into the content for.
 _RUN = ("html", "xml", "xsl", "script", "unknown")
+#: Parts of a name, each but the last a directory: as many as a key of S3 can have, and no more
+#: than what goes from level to level can go.
+MOST_LEVELS = 512
 
 # What a compressed file is; as a Content-Encoding it would make clients unpack it (RFC 9110 8.4.1).
 _COMPRESSED_TYPES = {
@@ -185,7 +188,8 @@ def normalize_name(name: str | os.PathLike[str] | None, *, root: bool = False) -
     Every public method of every backend passes its names through here. Backslashes become slashes
     once; the result is a fixed point. ``root=True`` (listings) lets ``""``, ``"."`` and ``"/"``
     stand for the root and returns ``""`` for them. Raises RefusedName for names that are empty,
-    absolute, climb with ``..``, hold control characters or cannot be encoded as UTF-8.
+    absolute, climb with ``..``, hold control characters, cannot be encoded as UTF-8 or have over
+    512 parts.
     """
     return _normalized("" if name is None else os.fspath(name), root)
 
@@ -207,6 +211,8 @@ def _normalized(name: str, root: bool) -> str:
         raise RefusedName(f"The name {shown(name)} is absolute: names are relative to the storage.")
     if ".." in parts:
         raise RefusedName(f"The name {shown(name)} climbs with '..': name the file directly.")
+    if len(parts) > MOST_LEVELS:
+        raise RefusedName(f"The name {shown(name)} has over {MOST_LEVELS} parts: use fewer.")
     if not parts and not root:
         raise RefusedName("The name is empty: give the name of a file.")
     return "/".join(parts)
@@ -263,6 +269,8 @@ def is_nameable(name: str) -> bool:
     """
     path = f"/{name}/"
     if "//" in path or "/./" in path or "/../" in path or _UNSAYABLE.search(name):
+        return False
+    if path.count("/") > MOST_LEVELS + 1:
         return False
     return ":" not in name or not _DRIVE.fullmatch(name.partition("/")[0])
 

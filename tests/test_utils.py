@@ -58,6 +58,7 @@ PARTS = ("a", ".", "", "..", "\\", "/", "é", " ", "%2e", "a.b", "C:", "\n", "..
         ("é", "é"),
         ("e\u0301", "e\u0301"),
         (PurePosixPath("a/b"), "a/b"),
+        ("a/" * 511 + "a", "a/" * 511 + "a"),
     ],
 )
 def test_name_is_relative_and_has_only_real_components(name, expected):
@@ -118,6 +119,7 @@ def test_normalised_random_text_is_safe_in_every_component():
         ("a\nb", "control characters"),
         ("\x1f", "control characters"),
         ("a\udcff", "UTF-8"),
+        ("a/" * 512 + "a", "over 512 parts"),
     ],
 )
 def test_name_is_refused_with_its_reason(name, reason):
@@ -161,6 +163,8 @@ def test_refused_name_is_quoted_short_and_escaped():
         ("a\udcff", False),
         ("a\x00", False),
         ("a\n", False),
+        ("a/" * 511 + "a", True),
+        ("a/" * 512 + "a", False),
     ],
 )
 def test_listed_name_is_nameable_when_methods_take_it_as_it_is(part, safe):

@@ -33,6 +33,7 @@ class Files(asyncssh.SFTPServer):
 
     def __init__(self, channel: asyncssh.SSHServerChannel[bytes]) -> None:
         super().__init__(channel, chroot=self.root.encode())
+        self.writes = 0
 
     def map_path(self, path: bytes) -> bytes:
         if self.quirks.denied and self.quirks.denied.encode() in path:
@@ -90,6 +91,9 @@ class Files(asyncssh.SFTPServer):
         return super().read(file_obj, offset, (size + 1) // 2 if self.quirks.short else size)
 
     def write(self, file_obj: object, offset: int, data: bytes) -> Any:
+        self.writes += 1
+        if len(data) > self.quirks.most or self.writes > self.quirks.writes:
+            raise asyncssh.SFTPFailure("Too much for a request, or too many of them")
         left = len(data) if self.quirks.quota is None else max(0, self.quirks.quota - offset)
         if left < len(data) and not self.quirks.lossy:
             raise asyncssh.SFTPFailure("No space left on device")
@@ -122,6 +126,7 @@ async def serve(settings: dict[str, Any]) -> None:
     """Serve until the process is ended."""
     Files.quirks = Quirks(**settings["quirks"])
     Files.root = settings["root"]
+    asyncssh.sftp.MAX_SFTP_WRITE_LEN = Files.quirks.most
     await asyncssh.listen(
         settings["host"],
         settings["port"],

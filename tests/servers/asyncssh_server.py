@@ -22,6 +22,8 @@ class Quirks:
     setstat: bool = True  # False: changes of mode, owner and times are refused
     knows_setstat: bool = True  # False: it has no such thing
     quota: int | None = None  # bytes a file may have; writing more fails
+    most: int = 4 * 1024 * 1024  # bytes that a request to write may have, as it says
+    writes: int = 1_000_000  # such requests that a session may have
     lossy: bool = False  # writing beyond `quota` succeeds, and the bytes are lost
     denied: str = ""  # names with this in them are refused
     hides: str = ""  # "size", "kind" or "handles": of what it tells nothing

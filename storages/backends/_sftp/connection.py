@@ -65,9 +65,11 @@ class Connection:
     def flush(self) -> None:
         """Send the requests that are queued."""
         data, self._out = b"".join(self._out), []
-        while data:
+        sent, most = 0, self.channel.out_max_packet_size
+        while sent < len(data):
             # Not `sendall`, which does not tell how far it came.
-            data = data[self._moving(partial(self._alive().send, data)) :]
+            piece = data[sent : sent + most]
+            sent += self._moving(partial(self._alive().send, piece))
 
     def reply(self) -> Reply:
         """Return the next reply, whichever request it answers."""

@@ -17,6 +17,7 @@ from .messages import NOTHING, REFUSALS, Attributes, text
 # Bytes of content in a request: every server takes 32 KiB, and with what stands before the content
 # it has to fit in one packet of SSH, or the rest costs another.
 REQUEST_SIZE = 32 * 1024 - 256
+LARGE = 8 * REQUEST_SIZE  # bytes of content in one to a server that says it takes so many
 WINDOW = 64  # requests on their way
 CREATE_NEW = sftp.SFTP_FLAG_WRITE | sftp.SFTP_FLAG_CREATE | sftp.SFTP_FLAG_EXCL
 
@@ -110,13 +111,30 @@ class Session(Connection):
 
     def _send_content(self, opened: bytes, source: Source) -> None:
         position = 0
-        while data := source.read(REQUEST_SIZE):
+        size = self._request_size() if source.size > LARGE else REQUEST_SIZE
+        most = WINDOW * REQUEST_SIZE // size
+        while data := source.read(size):
             place = struct.pack(">QI", position, len(data))
             self.ask(sftp.CMD_WRITE, opened, place, data)
             self.flush()
             position += len(data)
-            while self.pending >= WINDOW:
+            while self.pending >= most:
                 self.reply().checked()
+
+    def _request_size(self) -> int:
+        """Return how much content the server takes in a request, asked once for each server.
+
+        Fewer requests have fewer answers, which cost as much as they do.
+        """
+        extension, size = "limits@openssh.com", REQUEST_SIZE
+        if extension in self.extensions and "request size" not in self.traits:
+            with suppress(*REFUSALS):
+                reply = self.call(sftp.CMD_EXTENDED, text(extension))
+                _, _, told = (reply.integer("Q") for _ in range(3))
+                # 0 is no limit.
+                size = max(size, min(LARGE, told or LARGE))
+            self.traits["request size"] = size
+        return int(self.traits.get("request size", size))
 
     def _checked_replies(self, number: int) -> Attributes:
         found = Attributes()

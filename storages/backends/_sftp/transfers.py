@@ -34,15 +34,18 @@ class Wire:
         return self._passed - held
 
     def send(self, data: bytes) -> int:
-        patience = Patience(self, self._timeout)
-        deadline = time.monotonic() + self._timeout
+        patience: Patience | None = None
+        deadline = 0.0
         while True:
             try:
                 sent: int = self._sock.send(data)
             except TimeoutError:
-                if time.monotonic() < deadline:
+                # The first wait lasts a tenth of a second, and most sends have none.
+                if patience is None:
+                    patience = Patience(self, self._timeout)
+                elif time.monotonic() < deadline:
                     continue
-                if patience.is_over():
+                elif patience.is_over():
                     self.stalled = True
                     text = "nothing can be sent"
                     raise ConnectionAbortedError(errno.ECONNABORTED, text) from None

@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 
 from storages.backends._sftp.connector import Connector
 from storages.backends.sftpstorage import SFTPStorage
+from storages.utils import MOST_LEVELS
 from tests.backends.directory import RawDirectory
 from tests.backends.sftpstorage.server import options, running
 from tests.servers.asyncssh_server import AsyncSSH, Quirks
@@ -182,6 +185,20 @@ def test_upload_that_breaks_each_time_replaces_nothing(
         assert storage.listdir("") == ([], ["a.bin"])
 
 
+@pytest.mark.parametrize("levels", [400, 1500])
+def test_name_of_many_directories_is_taken_or_refused(storage: SFTPStorage, levels: int) -> None:
+    name = "d/" * levels + "a.bin"
+    if levels > MOST_LEVELS:
+        for call in (storage.exists, storage.delete, storage.listdir, partial(save, storage)):
+            with pytest.raises(SuspiciousFileOperation, match="over 512 parts"):
+                call(name)
+        return
+    assert not storage.exists(name)
+    assert save(storage, name) == name
+    assert read(storage, name) == CONTENT
+    assert [each for each, _ in storage.scan("", recursive=True)] == ["before.bin", name]
+
+
 def test_lost_reply_makes_no_second_file(
     storage: SFTPStorage, proxy: Proxy, raw: RawDirectory
 ) -> None:
@@ -332,6 +349,17 @@ def test_quota_is_an_error_and_leaves_nothing(make_quirky: Callable[..., AsyncSS
         assert caught.value.filename == "a.bin"
         assert RawDirectory(server.root).names() == []
         assert save(storage, content=b"small") == "a.bin"
+
+
+@pytest.mark.parametrize(("most", "writes"), [(1_000_000, 20), (100_000, 50), (32_768, 160)])
+def test_large_content_goes_in_requests_as_large_as_the_server_takes(
+    make_quirky: Callable[..., AsyncSSH], most: int, writes: int
+) -> None:
+    server = make_quirky(most=most, writes=writes)
+    with SFTPStorage(**options(server)) as storage:
+        content = 12 * CONTENT
+        save(storage, content=content)
+        assert RawDirectory(server.root).get("a.bin") == content
 
 
 def test_bytes_lost_on_the_server_are_noticed(make_quirky: Callable[..., AsyncSSH]) -> None:

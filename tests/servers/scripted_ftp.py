@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from tests.servers.process import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 REPLIES = {
     "USER": "331 Password?",
@@ -45,6 +45,7 @@ class ScriptedFTP(socketserver.ThreadingTCPServer):
         hang_ups: set[str] | None = None,
         replaces: bool = True,
         ready: str = "350",
+        silent: Container[str] = (),
     ) -> None:
         super().__init__((HOST, 0), _Session)
         self.replies = {**REPLIES, **(replies or {})}
@@ -53,6 +54,7 @@ class ScriptedFTP(socketserver.ThreadingTCPServer):
         self.hang_ups = hang_ups or set()
         self.replaces = replaces  # whether a rename replaces its target
         self.ready = ready  # code of the reply to RNFR
+        self.silent = silent  # commands that are never answered
         self.files: dict[str, bytes] = {}
         self.directories = {"/", "/home"}
         self.commands: list[str] = []
@@ -85,6 +87,8 @@ class _Session(socketserver.StreamRequestHandler):
                 self.server.commands.append(line)
                 verb, _, argument = line.partition(" ")
                 reply = self.server.replies.get(verb)
+                if verb in self.server.silent:
+                    continue
                 if reply is None:
                     reply = self.obey(verb, argument)
                 elif verb in {"LIST", "RETR", "STOR"} and self.passive is not None:

@@ -37,6 +37,7 @@ class Connector:
         """Return a connection that is signed in."""
         connection = Files(self.location, self.timeout, self.encoding, self.ssl_context)
         connection.traits = self.traits
+        connection.has_facts &= self.traits.get("facts", True)
         return connection
 
     def check(self, connection: Files, idle: float) -> bool:

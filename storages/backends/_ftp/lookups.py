@@ -12,21 +12,25 @@ from __future__ import annotations
 import errno
 import ftplib
 import posixpath
-import re
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Final
 
 from storages.driver import Entry
-from storages.temporaries import PATTERN
+from storages.temporaries import PATTERN, notice
 
 from .errors import MISSING, REFUSED, UNKNOWN, Refusal, UnknownCommand, told
 from .listings import Listing, parse_facts, parse_list
 from .times import Timed
-from .transfers import Download, lines_of
+from .transfers import lines_of
+
+NO_FACTS: Final = (
+    "This server promises MLST and never answers it: each process waits once for 'timeout' "
+    "seconds, then SIZE, MDTM and LIST are asked instead."
+)
 
 _DIRECTORY = Entry(0, is_directory=True)
-_CUT = re.compile(r"truncated|limit(ed| reached| exceeded)|too many", re.IGNORECASE)
 
 
 class Lookups(Timed):
@@ -83,24 +87,6 @@ class Lookups(Timed):
                 return None
             raise
 
-    def find_beside(self, path: str, neighbour: str) -> bool:
-        """Return True if anything has a path, beside a file that is known to be there.
-
-        Lists nothing where renaming can be asked about, which a directory of 20,000 files is
-        grateful for. What was asked so is not renamed.
-        """
-        if self.has_facts:
-            return self.find(path) is not None
-        try:
-            self.ask("RNFR", path)
-        except ftplib.error_perm as exc:
-            if told(exc) in (None, *MISSING):
-                with suppress(*REFUSED):
-                    self.ask("RNFR", neighbour)
-                    return False
-            return self.find(path) is not None
-        return True
-
     def find_file(self, path: str) -> bool:
         """Return True if a file has a path, False if nothing has; raises for a directory."""
         entry = self.find(path)
@@ -147,7 +133,17 @@ class Lookups(Timed):
         raise problem
 
     def _by_facts(self, path: str) -> Entry | None:
-        lines = self.ask("MLST", path).split("\n")
+        try:
+            lines = self.ask("MLST", path).split("\n")
+        except TimeoutError as exc:
+            if "facts" in self.traits:
+                raise
+            self.traits["facts"] = False
+            notice(self.traits, NO_FACTS)
+            # On another connection the call is made again.
+            raise ConnectionAbortedError(errno.ECONNABORTED, "MLST was not answered") from exc
+        finally:
+            self.traits.setdefault("facts", True)
         return parse_facts(lines[1].removeprefix(" "))[1] if len(lines) > 2 else None
 
     def _by_size(self, path: str, *, with_time: bool = True) -> Entry:
@@ -172,7 +168,8 @@ class Lookups(Timed):
             self.ask("CWD", path)
         except UnknownCommand:
             self.can_enter = False
-            return path == "/" or self.describe(path).is_directory
+            entry = self.find(path)
+            return entry is not None and entry.is_directory
         except REFUSED:
             return False
         return True
@@ -192,15 +189,26 @@ class Lookups(Timed):
                 self.has_facts = False
         return self.in_utc(path, self._list(argument))
 
+    def _nearest(self, path: str) -> str:
+        """Return what can be entered: a path, or else the nearest directory above it."""
+        while path != "/" and not self._enter(path):
+            path = posixpath.dirname(path)
+        return path
+
     def _insist_on_entering(self, path: str) -> None:
-        entry = self.find(path) if path != "/" else _DIRECTORY
+        # What is in the nearest directory tells, and asking there goes no further up.
+        above = self._nearest(posixpath.dirname(path))
+        first = posixpath.join(above, path[len(above) :].lstrip("/").partition("/")[0])
+        entry = self.find(first) if path != "/" else _DIRECTORY
         if entry is None:
             raise Refusal(errno.ENOENT, "No such directory")
         if not entry.is_directory:
             raise Refusal(errno.ENOTDIR, "Not a directory")
         # It may have been made meanwhile.
         if not self._enter(path):
-            raise Refusal(errno.EACCES, "The directory cannot be entered")
+            is_missing = first != path and self._enter(first)
+            code = errno.ENOENT if is_missing else errno.EACCES
+            raise Refusal(code, "The directory cannot be entered")
 
     def _list(self, argument: str) -> Listing:
         """List by LIST, with the names that begin with a dot where the server knows how."""
@@ -232,18 +240,11 @@ class Lookups(Timed):
     def _lines(self, verb: str, argument: str) -> list[str]:
         with self._hiding(argument) as sent:
             command = f"{verb} {sent}".rstrip()
-        lines, is_ragged = self._lines_once(command)
+        lines, is_ragged = lines_of(self, command)
         if is_ragged and not self.is_ragged:
             # Cut, unless the server always ends so: then it ends so again after the same lines.
-            again, is_ragged = self._lines_once(command)
+            again, is_ragged = lines_of(self, command)
             if is_ragged and again != lines:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "A listing was cut")
             self.is_ragged, lines = is_ragged, again
         return lines
-
-    def _lines_once(self, command: str) -> tuple[list[str], bool]:
-        with closing(Download(self, self.transfercmd(command))) as download:
-            lines = lines_of(download.read, self.path_encoding)
-            if _CUT.search(download.finish()):
-                raise Refusal(errno.EIO, "The server cut its listing: raise its limit of entries")
-        return lines, download.is_ragged

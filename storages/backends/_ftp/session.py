@@ -1,8 +1,11 @@
 """What a storage does on an FTP server beside looking: read, store, rename and remove."""
 
+# ruff: noqa: S321 - that FTP is not encrypted is told by a system check.
+
 from __future__ import annotations
 
 import errno
+import ftplib
 import posixpath
 import time
 from contextlib import closing, suppress
@@ -11,8 +14,17 @@ from datetime import UTC, datetime
 
 from storages.driver import Entry, Source
 from storages.temporaries import NO_EXCLUSION, beside, corrected, notice
+from storages.utils import shown
 
-from .errors import REFUSED, BrokenTransferError, ContentError, Refusal, UnknownCommand
+from .errors import (
+    MISSING,
+    REFUSED,
+    BrokenTransferError,
+    ContentError,
+    Refusal,
+    UnknownCommand,
+    told,
+)
 from .lookups import Lookups
 from .times import VALID
 from .transfers import BLOCK, Download, send
@@ -40,22 +52,39 @@ class Files(Lookups):
                 raise Refusal(errno.ENOTEMPTY, "The directory is not empty") from exc
             raise
 
+    def find_beside(self, path: str, neighbour: str) -> bool:
+        """Return True if anything has a path, beside a file that is known to be there.
+
+        Lists nothing where renaming can be asked about, which a directory of 20,000 files is
+        grateful for. What was asked so is not renamed.
+        """
+        if self.has_facts:
+            return self.find(path) is not None
+        try:
+            self.ask("RNFR", path)
+        except ftplib.error_perm as exc:
+            if told(exc) in (None, *MISSING):
+                with suppress(*REFUSED):
+                    self.ask("RNFR", neighbour)
+                    return False
+            return self.find(path) is not None
+        return True
+
     def make_directories(self, path: str) -> None:
         """Make a directory and its parents; others may make them at the same time."""
-        missing = []
-        while (entry := self.find(path)) is None:
-            missing.append(path)
-            path = posixpath.dirname(path)
-        if not entry.is_directory:
-            raise Refusal(errno.ENOTDIR, "A parent is not a directory")
-        for each in reversed(missing):
-            self.require_kept(each)
+        nearest = self._nearest(path)
+        missing = path[len(nearest) :].strip("/").split("/") if path != nearest else []
+        for each in missing:
+            nearest = posixpath.join(nearest, each)
+            self.require_kept(nearest)
             try:
-                self.make_directory(each)
-            except REFUSED:
-                made = self.find(each)
-                if made is None or not made.is_directory:
+                self.make_directory(nearest)
+            except REFUSED as exc:
+                made = self.find(nearest)
+                if made is None:
                     raise
+                if not made.is_directory:
+                    raise Refusal(errno.ENOTDIR, "A parent is not a directory") from exc
 
     def make_directory(self, path: str) -> None:
         """Make one directory, which only one can."""
@@ -108,8 +137,14 @@ class Files(Lookups):
 
     def move(self, source: str, target: str) -> None:
         """Rename a file; most servers replace a target."""
-        self.ask("RNFR", source)
-        self.ask("RNTO", target)
+        try:
+            self.ask("RNFR", source)
+            self.ask("RNTO", target)
+        except UnknownCommand as exc:
+            raise Refusal(
+                errno.EOPNOTSUPP,
+                f"The FTP server renames nothing, as a save has to; it says {shown(str(exc))}",
+            ) from exc
 
     # -- content ----------------------------------------------------------------------------------
 

@@ -14,14 +14,13 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from storages.driver import Source
 from storages.sockets import SLOWEST, unsent
 
-from .errors import REFUSED, BrokenTransferError, ContentError
+from .errors import REFUSED, BrokenTransferError, ContentError, Refusal
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -30,6 +29,8 @@ BLOCK = 256 * 1024  # bytes sent or received at once
 LONGEST_REPLY = 1 << 20  # bytes
 # One line, or several up to the one that repeats the code without a dash (RFC 959 section 4.2).
 _REPLY = re.compile(rb"(?:(\d\d\d)-[^\n]*\n(?:[^\n]*\n)*?\1(?!-)[^\n]*\n)|(?!\d\d\d-)[^\n]*\n")
+# What follows the lines of a listing that is not whole.
+_CUT = re.compile(r"truncated|limit(ed| reached| exceeded)|too many", re.IGNORECASE)
 KEEP_ALIVE = 60  # seconds
 POLL = 0.02  # seconds between two looks at what is not sent yet
 
@@ -208,7 +209,15 @@ def kept_alive(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def lines_of(read: Callable[[int], bytes], encoding: str) -> list[str]:
-    """Return the lines of a listing; letters that have no form in the encoding are kept apart."""
-    text = b"".join(iter(lambda: read(BLOCK), b"")).decode(encoding, "surrogateescape")
-    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+def lines_of(connection: Connection, command: str) -> tuple[list[str], bool]:
+    """Return the lines of a listing, and whether TLS ended without its word for it.
+
+    Letters that have no form in the encoding are kept apart.
+    """
+    with closing(Download(connection, connection.transfercmd(command))) as download:
+        content = b"".join(iter(lambda: download.read(BLOCK), b""))
+        if _CUT.search(download.finish()):
+            raise Refusal(errno.EIO, "The server cut its listing: raise its limit of entries")
+    text = content.decode(connection.path_encoding, "surrogateescape")
+    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+    return lines, download.is_ragged

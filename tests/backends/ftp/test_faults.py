@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
 from storages.backends.ftp import FTPStorage, FTPStorageException, FTPStorageFile
 from storages.files import RemoteFile
 from storages.testing.lifecycle import eventually
+from storages.utils import MOST_LEVELS
 from tests.backends.ftp.server import FTPDirectory, bad_data_line, location, running, trust
 from tests.servers.certificates import Certificate, authority
 from tests.servers.ftp import TLS, FTPServer
@@ -681,6 +682,35 @@ def test_refused_rename_is_told_as_such_and_leaves_the_old_file() -> None:
         with scripted(server, file_overwrite=True) as storage, pytest.raises(PermissionError):
             save(storage)
         assert server.files == {"/home/a.bin": b"old"}
+
+
+@pytest.mark.parametrize("command", ["RNFR", "RNTO"])
+@pytest.mark.parametrize(("name", "overwrite"), [("a.bin", True), ("b.bin", False)])
+def test_server_that_cannot_rename_is_told_as_that(
+    command: str, name: str, *, overwrite: bool
+) -> None:
+    with ScriptedFTP({command: "502 Command not implemented."}) as server:
+        server.files["/home/a.bin"] = b"old"
+        with scripted(server, file_overwrite=overwrite) as storage:
+            with pytest.raises(FTPStorageException, match="renames nothing") as caught:
+                save(storage, name)
+            assert caught.value.errno == errno.EOPNOTSUPP
+            assert storage.notices() == ()
+        assert server.files == {"/home/a.bin": b"old"}
+        assert server.directories == {"/", "/home"}
+
+
+@pytest.mark.parametrize("levels", [200, 1500])
+def test_name_of_many_directories_is_taken_or_refused(storage: FTPStorage, levels: int) -> None:
+    name = "d/" * levels + "a.bin"
+    if levels > MOST_LEVELS:
+        for call in (storage.exists, storage.delete, storage.listdir, partial(save, storage)):
+            with pytest.raises(SuspiciousFileOperation, match="over 512 parts"):
+                call(name)
+        return
+    assert not storage.exists(name)
+    assert save(storage, name) == name
+    assert read(storage, name) == CONTENT
 
 
 def test_user_and_password_of_their_own_win_over_the_location() -> None:

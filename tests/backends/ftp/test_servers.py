@@ -18,6 +18,7 @@ from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.test import override_settings
 
+from storages.backends._ftp.lookups import NO_FACTS
 from storages.backends._ftp.times import LOCAL_TIME
 from storages.backends.ftp import FTPStorage
 from storages.temporaries import NO_EXCLUSION, STEPS_ASIDE
@@ -34,6 +35,7 @@ from tests.servers.vsftpd import Vsftpd
 
 YESTERDAY = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=1)
 LARGE = b"content " * 1_000_000
+PROMISING = "211-Features:\r\n MLST type*;size*;\r\n UTF8\r\n211 End"
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,20 @@ def test_server_that_renames_to_free_names_only_is_told_once(
             save(storage)
         assert storage.notices() == (STEPS_ASIDE,)
     assert caplog.record_tuples.count(("storages", logging.WARNING, STEPS_ASIDE)) == 1
+
+
+def test_server_that_promises_facts_and_never_tells_any_costs_one_wait(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        ScriptedFTP({"FEAT": PROMISING}, silent={"MLST"}) as server,
+        FTPStorage(server.location, timeout=0.5) as storage,
+    ):
+        for number in range(3):
+            assert save(storage, f"{number}.bin") == f"{number}.bin"
+        assert storage.notices() == (NO_FACTS,)
+        assert [each.partition(" ")[0] for each in server.commands].count("MLST") == 1
+    assert caplog.record_tuples.count(("storages", logging.WARNING, NO_FACTS)) == 1
 
 
 @pytest.fixture(scope="module", params=["America/New_York", "Asia/Kolkata"])

@@ -265,7 +265,7 @@ class Run:
     def _with(self, text: str) -> Any:
         if self.file.closed:
             return None
-        with self.file as file:
+        with self.file as file, contextlib.suppress(UnicodeError):
             return self._write(text) if file.writable() else file.read(10)
 
     def _fresh(self) -> None:

@@ -333,6 +333,7 @@ class _Sweeper:
         was_needed = True
         while True:
             self._earlier.clear()
+            self._planned = float("inf")  # nobody can rely on it while it looks
             with self._lock:
                 pools = [*self.pools]
             waits = [wait for pool in pools if (wait := self._sweep(pool)) is not None]

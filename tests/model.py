@@ -374,6 +374,8 @@ class Run:
     def _seek(self, *arguments: int) -> Any:
         if "b" not in self.mode and arguments[0] > 0:
             return None  # only what tell() gave is a position of a text
+        if arguments == (-1,) and "+" in self.mode:
+            return None  # where Python's buffer is after that hangs on its size
         return self.file.seek(*arguments)
 
     def _back(self) -> Any:

@@ -151,6 +151,10 @@ class NameContract(OddNames):
         self.assert_round_trip(name_of_length(self.longest_name))
         self.assert_refused_cleanly(name_of_length(self.longest_name + 1))
 
+    @item("65c")
+    def test_names_of_very_many_directories_are_refused_by_every_method(self) -> None:
+        self.assert_refused(["d/" * 1500 + "a.txt"], {**READING, **LISTING, **WRITING})
+
     @item(66)
     def test_patterns_and_commands_in_names_are_plain_text(self) -> None:
         for name in BYSTANDERS:

@@ -10,8 +10,9 @@ from tests.servers.ftp import FTPServer
 from tests.servers.process import HOST
 from tests.servers.ssh import SSHServer
 
-# Of what others change it would know nothing for minutes. With 0 it keeps itself busy.
-FRESH = ("--dir-cache-time", "1ms")
+# What others change it learns after this time: less than a test takes between two looks. With 0,
+# and with some nanoseconds, it keeps a core busy.
+FRESH = ("--dir-cache-time", "100us")
 
 
 def _rclone() -> str:

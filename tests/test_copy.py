@@ -43,7 +43,7 @@ from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
 from tests.servers.openssh import OpenSSH
 from tests.servers.pouchdb import PouchDB
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Direction, Proxy
 from tests.servers.pyftpdlib_server import Pyftpdlib
 
@@ -800,7 +800,7 @@ def test_copying_onto_itself_is_refused(moto: Moto, local: LocalStorage) -> None
 def test_users_of_one_ftp_server_have_places_of_their_own() -> None:
     from storages.backends.ftp import FTPStorage  # noqa: PLC0415
 
-    place = f"ftp://{HOST}:{free_port()}/media"
+    place = f"ftp://{HOST}:{refusing_port()}/media"
     one, other, same = (FTPStorage(place, user=user) for user in ("one", "other", "one"))
     with pytest.raises(ValueError, match="one place"):
         copy(one, same)

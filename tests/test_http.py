@@ -27,7 +27,7 @@ from storages.http import (
 )
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Proxy
 
 CONTENT = os.urandom(300_000)
@@ -37,7 +37,7 @@ LIMIT = 30  # seconds, far beyond what loopback needs
 @pytest.fixture
 def front() -> Iterator[HTTPProxy]:
     """A scripted server: nothing is behind it."""
-    with HTTPProxy(HOST, free_port()) as front:
+    with HTTPProxy(HOST, refusing_port()) as front:
         yield front
 
 
@@ -93,7 +93,7 @@ def test_session_sends_no_request_twice(front: HTTPProxy, method: str) -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_session_follows_no_redirect(front: HTTPProxy, method: str, status: int) -> None:
-    with HTTPProxy(HOST, free_port()) as elsewhere:
+    with HTTPProxy(HOST, refusing_port()) as elsewhere:
         front.answer(status, b"moved", {"Location": elsewhere.url})
         answer = new_session().request(method, front.url, data=b"refresh_token=x", timeout=LIMIT)
         assert (answer.status_code, answer.content) == (status, b"moved")
@@ -124,7 +124,7 @@ def test_session_checks_certificates_against_the_authority_given(
     for each in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(each, raising=False)
     monkeypatch.setenv(name, certifi.where())
-    with HTTPProxy(HOST, free_port(), tls=authority().good.server_context()) as front:
+    with HTTPProxy(HOST, refusing_port(), tls=authority().good.server_context()) as front:
         front.answer(200, b"content", times=None)
         trusting = new_session(verify=str(authority().ca_file))
         assert trusting.get(front.url, timeout=LIMIT).content == b"content"
@@ -433,7 +433,7 @@ def error_of(url: str, timeout: float = LIMIT) -> tuple[int, str]:
 
 
 def test_refused_connection_is_explained() -> None:
-    code, text = error_of(f"http://{HOST}:{free_port()}/")
+    code, text = error_of(f"http://{HOST}:{refusing_port()}/")
     assert (code, text) == (
         errno.ECONNREFUSED,
         "Connection refused: The server cannot be reached",
@@ -474,7 +474,7 @@ def test_plain_http_where_tls_is_expected_is_explained(front: HTTPProxy) -> None
 def test_certificate_of_another_host_is_explained() -> None:
     tls = authority().wrong_host.server_context()
     with (
-        HTTPProxy(HOST, free_port(), tls=tls) as front,
+        HTTPProxy(HOST, refusing_port(), tls=tls) as front,
         pytest.raises(TRANSPORT_ERRORS) as raised,
     ):
         new_session(verify=str(authority().ca_file)).get(front.url, timeout=LIMIT)

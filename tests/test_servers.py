@@ -41,9 +41,9 @@ from tests.servers.process import (
     POLL,
     Server,
     ServerError,
-    free_port,
     free_port_block,
     lives,
+    refusing_port,
     take,
 )
 from tests.servers.proftpd import Proftpd
@@ -373,6 +373,16 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+def test_port_that_refuses_is_given_to_nobody_who_asks_for_any():
+    port = refusing_port()
+    assert not listens(port)
+    with socket.socket() as another, pytest.raises(OSError, match="in use"):
+        another.bind((HOST, port))
+    with socket.create_server((HOST, port)):
+        assert listens(port)
+    assert not listens(port)
+
+
 def test_free_ports_of_a_block_are_all_free():
     base = free_port_block([0, 1, 10_000])
     for port in (base, base + 1, base + 10_000):
@@ -596,7 +606,7 @@ def test_pyftpdlib_with_a_quota_fails_to_store_more():
 
 @pytest.mark.parametrize("tls", ["", "explicit"])
 def test_data_connections_of_pyftpdlib_go_through_a_proxy(tls):
-    port = free_port()
+    port = refusing_port()
     with (
         Proxy(HOST, port) as proxy,
         ftp_through(tls, data_port=port, told_port=proxy.port) as client,
@@ -821,7 +831,7 @@ def test_proxy_drops_open_connections_and_accepts_new_ones(proxy):
 
 def test_proxy_resets_clients_while_its_server_is_away():
     with (
-        Proxy(HOST, free_port()) as proxy,
+        Proxy(HOST, refusing_port()) as proxy,
         pytest.raises(ConnectionResetError),
         saying(proxy, b"") as connection,
     ):

@@ -52,9 +52,16 @@ class ServerError(RuntimeError):
     """A server did not start; the text holds what it printed."""
 
 
-def free_port() -> int:
-    """Return a loopback port nobody listens on."""
-    return free_port_block([0])
+def refusing_port() -> int:
+    """Return a loopback port that refuses connections, until somebody listens there on purpose."""
+    holder = socket.socket()
+    # A server that does so as well may listen there nevertheless.
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((HOST, 0))
+    port = int(holder.getsockname()[1])
+    # Until this process ends it is bound: the kernel gives it to nobody who asks for any port.
+    holder.detach()
+    return port
 
 
 def free_port_block(offsets: Iterable[int]) -> int:

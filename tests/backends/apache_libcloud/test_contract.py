@@ -22,7 +22,7 @@ from tests.backends.local.server import BASE_URL, LocalContract
 from tests.backends.s3boto3.server import DENIED, RawBucket
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy
-from tests.servers.process import Server, free_port
+from tests.servers.process import Server, refusing_port
 from tests.servers.proxy import Proxy
 
 #: Byte of an exchange that lies in the middle of the content, past all headers.
@@ -63,7 +63,7 @@ class ObjectsContract(StorageContract):
         return LibCloudStorage(**{**given, **options})
 
     def make_unreachable(self) -> LibCloudStorage:
-        return self.make_storage(port=free_port(), timeout=IMPATIENT)
+        return self.make_storage(port=refusing_port(), timeout=IMPATIENT)
 
     def make_behind(self, front: Proxy | HTTPProxy, **options: Any) -> LibCloudStorage:
         """Return a storage whose way to the server leads through a proxy."""
@@ -110,7 +110,7 @@ class ObjectsContract(StorageContract):
         entry = {**self.entry(), "key": canary, "bucket": self.container}
         return {
             **super().canaries(canary),
-            "option": {"proxy_url": f"http://user:{canary}@127.0.0.1:{free_port()}"},
+            "option": {"proxy_url": f"http://user:{canary}@127.0.0.1:{refusing_port()}"},
             "providers": {"default": entry},
         }
 

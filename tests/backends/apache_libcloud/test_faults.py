@@ -41,7 +41,7 @@ from tests.servers.azurite import Azurite
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
-from tests.servers.process import Server, free_port
+from tests.servers.process import Server, refusing_port
 from tests.servers.proxy import Proxy
 
 MIB = 1024 * 1024
@@ -97,7 +97,7 @@ each_call = pytest.mark.parametrize("call", ASKED.values(), ids=ASKED.keys())
 
 
 def test_refused_connection_is_told_without_secrets(site: Site) -> None:  # G1
-    storage = on(site, port=free_port())
+    storage = on(site, port=refusing_port())
     with pytest.raises(ConnectionRefusedError) as raised:
         storage.exists("a.txt")
     assert "'host'" in str(raised.value)

@@ -22,7 +22,7 @@ from tests.backends.azure_storage.server import (
 from tests.servers.azurite import Azurite
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy
-from tests.servers.process import free_port
+from tests.servers.process import refusing_port
 from tests.servers.proxy import Proxy
 
 #: Byte of an exchange that lies in the middle of the content, past all headers.
@@ -84,7 +84,7 @@ class AzureContract(StorageContract):
         return {name: value for name, value in found.items() if value}
 
     def make_unreachable(self) -> AzureStorage:
-        away = f"http://127.0.0.1:{free_port()}/{Azurite.account}"
+        away = f"http://127.0.0.1:{refusing_port()}/{Azurite.account}"
         return self.make_storage(account_url=away, **IMPATIENT)
 
     def make_denied(self) -> AzureStorage:

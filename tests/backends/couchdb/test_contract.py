@@ -14,7 +14,7 @@ from storages.testing import StorageContract
 from tests.backends.couchdb.server import RawDatabase
 from tests.servers.http import HTTPProxy, Request
 from tests.servers.pouchdb import PouchDB
-from tests.servers.process import free_port
+from tests.servers.process import refusing_port
 from tests.servers.proxy import Proxy
 
 NO_DIGESTS = "pouchdb-server stores what arrives, whatever MD5 it is sent with; CouchDB compares"
@@ -82,7 +82,7 @@ class TestCouchDBOnPouchDB(StorageContract):
         return {"Content-Type": (self.raw().document(name) or {})["content_type"]}
 
     def make_unreachable(self) -> CouchDBStorage:
-        return self.make_storage(server=f"http://127.0.0.1:{free_port()}", timeout=1)
+        return self.make_storage(server=f"http://127.0.0.1:{refusing_port()}", timeout=1)
 
     def make_denied(self) -> CouchDBStorage:
         return self.make_storage(user=self.server.user, password="wrong")
@@ -104,7 +104,7 @@ class TestCouchDBOnPouchDB(StorageContract):
         return self.make_behind(line)
 
     def canaries(self, canary: str) -> dict[str, Any]:
-        url = f"http://user:{canary}@127.0.0.1:{free_port()}"
+        url = f"http://user:{canary}@127.0.0.1:{refusing_port()}"
         return {**super().canaries(canary), "server": url}
 
     def drop_connections(self) -> None:

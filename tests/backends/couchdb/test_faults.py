@@ -27,7 +27,7 @@ from tests.backends.couchdb.server import RawDatabase, Site, answer, refusal
 from tests.servers.certificates import Certificate, authority
 from tests.servers.http import HTTPProxy
 from tests.servers.pouchdb import PouchDB
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Proxy
 
 MIB = 1024 * 1024
@@ -787,7 +787,7 @@ def test_refusals_are_told_apart(
 def test_redirect_is_not_followed(
     site: Site, scripted: CouchDBStorage, call: Callable[[CouchDBStorage], object]
 ) -> None:
-    with HTTPProxy(HOST, free_port()) as elsewhere:
+    with HTTPProxy(HOST, refusing_port()) as elsewhere:
         elsewhere.answer(200, b"{}", times=None)
         site.front.answer(307, headers={"Location": elsewhere.url}, times=None)
         with failing(site, errno.EPROTO, "redirects: set 'server'"):

@@ -28,7 +28,7 @@ from storages.testing.parallel import Recipe, in_processes
 from storages.testing.save import save_zeros
 from tests.backends.couchdb.server import Site, answer, id_of, planted, refusal
 from tests.servers.http import HTTPProxy
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -117,7 +117,7 @@ def test_first_request_signs_in_and_the_others_do_not(site: Site) -> None:
 
 def test_save_of_a_large_file_takes_little_memory() -> None:
     """On a server of our own, since pouchdb-server itself has not the memory."""
-    with HTTPProxy(HOST, free_port()) as front:
+    with HTTPProxy(HOST, refusing_port()) as front:
         front.answer(201, answer({"ok": True}), method="PUT", times=None)
         storage = CouchDBStorage(server=front.url, database="files", file_overwrite=False)
         front.answer(404, refusal("not_found", "missing"), method="GET")

@@ -11,7 +11,7 @@ from django.db import connections
 from storages.backends.database import DatabaseStorage
 from storages.testing import StorageContract
 from tests.backends.database.server import COLUMNS, MORE, Place, RawTable, missing
-from tests.servers.process import free_port
+from tests.servers.process import refusing_port
 from tests.servers.proxy import Proxy
 
 NO_SERVER = "SQLite's database is a file, to which there are no connections"
@@ -86,7 +86,7 @@ class NetworkedContract(DatabaseContract):
         return proxy, storage
 
     def make_unreachable(self) -> DatabaseStorage:
-        return self.make_storage(port=free_port(), timeout=1.0)
+        return self.make_storage(port=refusing_port(), timeout=1.0)
 
     def make_denied(self) -> DatabaseStorage:
         return self.make_storage(password="wrong")

@@ -26,7 +26,7 @@ from django.views.debug import ExceptionReporter
 
 from storages.backends.database import DatabaseStorage
 from tests.backends.database.server import COLUMNS, MORE, Place, RawTable
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Proxy
 
 CONTENT = os.urandom(400_000)
@@ -118,7 +118,7 @@ def read(storage: Any, name: str = "before.bin") -> bytes:
 
 @SERVERS
 def test_refused_connection_is_told_as_that(place: Place) -> None:  # G1
-    options = {**place.options(), "port": free_port()}
+    options = {**place.options(), "port": refusing_port()}
     storage = DatabaseStorage(**options, db_table="x", **COLUMNS)
     with pytest.raises(ConnectionRefusedError, match="check host and port"):
         storage.exists("a")

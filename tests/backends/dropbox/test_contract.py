@@ -12,7 +12,7 @@ from storages.testing import StorageContract
 from tests.backends.dropbox.server import RawDropbox, StubbedStorage
 from tests.servers.dropbox_stub import DropboxStub
 from tests.servers.http import HTTPProxy
-from tests.servers.process import free_port
+from tests.servers.process import refusing_port
 from tests.servers.proxy import Proxy
 
 #: Byte of an exchange that lies in the middle of the content, past all headers.
@@ -70,7 +70,7 @@ class TestDropboxStub(StorageContract):
         self.server.plant(self.root, [f"{self.folder}/{each}" for each in names])
 
     def make_unreachable(self) -> StubbedStorage:
-        return self.make_storage(endpoint=f"http://127.0.0.1:{free_port()}")
+        return self.make_storage(endpoint=f"http://127.0.0.1:{refusing_port()}")
 
     def make_denied(self) -> StubbedStorage:
         return self.make_storage(oauth2_access_token="unknown")

@@ -30,7 +30,7 @@ from tests.backends.dropbox.server import Site, StubbedStorage, ToStub
 from tests.servers.certificates import Certificate, authority
 from tests.servers.dropbox_stub import DropboxStub
 from tests.servers.http import HTTPProxy
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Proxy
 
 MIB = 1024 * 1024
@@ -118,7 +118,7 @@ METADATA = {
 
 @each_call
 def test_g1_refused_connection_is_told(site: Site, call: Call) -> None:
-    storage = site.storage(endpoint=f"http://{HOST}:{free_port()}")
+    storage = site.storage(endpoint=f"http://{HOST}:{refusing_port()}")
     with pytest.raises(ConnectionRefusedError) as raised:
         call(storage)
     assert site.raw.account not in "".join(traceback.format_exception(raised.value))
@@ -696,7 +696,7 @@ def test_x11_lookup_errors_are_told_apart(full: Site, call: Call, tag: str, numb
 def test_answer_that_redirects_takes_no_token_and_no_content_elsewhere(
     full: Site, call: Call, status: int
 ) -> None:
-    with HTTPProxy(HOST, free_port()) as elsewhere:
+    with HTTPProxy(HOST, refusing_port()) as elsewhere:
         location = {"Location": f"{elsewhere.url}/2/files/upload"}
         for storage in (full.storage(), full.refreshing()):
             full.front.answer(status, b"", location, times=None)

@@ -14,7 +14,7 @@ import pytest
 from tests.backends.directory import OwnedDirectory
 from tests.servers.certificates import authority
 from tests.servers.ftp import TLS, FTPServer
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Proxy
 from tests.servers.pyftpdlib_server import Pyftpdlib, Quirks
 
@@ -63,7 +63,7 @@ FTPDirectory = OwnedDirectory
 @contextmanager
 def bad_data_line(root: Path, tls: TLS = "") -> Iterator[tuple[Pyftpdlib, Proxy]]:
     """Serve a directory by pyftpdlib, with a proxy on its data connections, one at a time."""
-    port = free_port()
+    port = refusing_port()
     with Proxy(HOST, port) as proxy:
         quirks = Quirks(data_port=port, told_port=proxy.port)
         server = Pyftpdlib(tls, quirks=quirks)

@@ -14,7 +14,7 @@ from tests.backends.ftp.server import FTPDirectory, bad_data_line, location, run
 from tests.servers.certificates import authority
 from tests.servers.ftp import FTPServer
 from tests.servers.inetutils import Inetutils
-from tests.servers.process import free_port
+from tests.servers.process import refusing_port
 from tests.servers.proftpd import Proftpd
 from tests.servers.proxy import Proxy
 from tests.servers.pureftpd import PureFTPd
@@ -81,7 +81,7 @@ class FTPContract(StorageContract):
         return self.raw().path
 
     def make_unreachable(self) -> FTPStorage:
-        nobody = location(self.server, self.root, port=free_port())
+        nobody = location(self.server, self.root, port=refusing_port())
         return self.make_storage(location=nobody, timeout=1)
 
     def make_denied(self) -> FTPStorage:

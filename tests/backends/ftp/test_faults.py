@@ -24,7 +24,7 @@ from storages.testing.lifecycle import eventually
 from tests.backends.ftp.server import FTPDirectory, bad_data_line, location, running, trust
 from tests.servers.certificates import Certificate, authority
 from tests.servers.ftp import TLS, FTPServer
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proftpd import Proftpd
 from tests.servers.proxy import Proxy
 from tests.servers.pyftpdlib_server import Pyftpdlib, Quirks
@@ -373,7 +373,7 @@ def test_goodbye_instead_of_a_reply_ends_in_an_error() -> None:
 
 
 def test_refused_data_connection_leaves_the_storage_usable() -> None:
-    for server in running(Pyftpdlib(quirks=Quirks(told_port=free_port()))):
+    for server in running(Pyftpdlib(quirks=Quirks(told_port=refusing_port()))):
         with FTPStorage(location(server), timeout=5) as storage:
             with pytest.raises(OSError, match=HOST):
                 save(storage)

@@ -11,7 +11,7 @@ from storages.backends.mogile import MogileFSStorage
 from storages.testing import Impossible, StorageContract
 from tests.backends.mogile.server import RawDomain, address, storage
 from tests.servers.mogilefs import Cluster
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Proxy
 
 #: Byte of an exchange that lies in the middle of the content, past all headers.
@@ -50,7 +50,7 @@ class TestMogileFSOnEmulator(StorageContract):
         raise Impossible("MogileFS keeps no content type")
 
     def make_unreachable(self) -> MogileFSStorage:
-        return self.make_storage(trackers=[f"{HOST}:{free_port()}"], timeout=1.0)
+        return self.make_storage(trackers=[f"{HOST}:{refusing_port()}"], timeout=1.0)
 
     def make_denied(self) -> MogileFSStorage:
         # A tracker asks nobody who they are, but a plugin of the site may say no.

@@ -22,7 +22,7 @@ from storages.testing.sources import pipe, random_bytes
 from tests.backends.mogile.server import address, storage
 from tests.servers.http import HTTPProxy
 from tests.servers.mogilefs import Cluster
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Proxy
 
 MIB = 1024 * 1024
@@ -84,7 +84,7 @@ def tracker_line(one: Cluster) -> Iterator[Proxy]:
 
 
 def test_tracker_that_is_down_is_passed_over(cluster: Cluster) -> None:  # M1
-    dead = f"{HOST}:{free_port()}"
+    dead = f"{HOST}:{refusing_port()}"
     store = storage(cluster, "d", trackers=[dead, cluster.addresses[0]])
     for number in range(6):
         store.close()
@@ -102,7 +102,7 @@ def test_silent_tracker_is_passed_over_and_avoided_for_a_while(cluster: Cluster)
 
 
 def test_all_trackers_down_end_in_an_error_that_names_one(cluster: Cluster) -> None:  # M2 G1
-    port = free_port()
+    port = refusing_port()
     store = storage(cluster, "d", trackers=[f"{HOST}:{port}"], timeout=1.0)
     with pytest.raises(ConnectionRefusedError, match=f"{HOST}:{port}"):
         save(store)

@@ -26,7 +26,7 @@ from storages.views import serve
 from tests.backends.mogile.server import storage
 from tests.backends.sftpstorage.server import Turns
 from tests.servers.mogilefs import Cluster
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 
 PATH = "storages.backends.mogile.MogileFSStorage"
 DAY = 24 * 3600
@@ -376,7 +376,7 @@ def test_view_streams_by_itself_under_asgi(configured: Cluster) -> None:
 def test_view_tells_a_cluster_that_is_away_to_the_log_alone(
     configured: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with override_settings(MOGILEFS_TRACKERS=[f"{HOST}:{free_port()}"], MOGILEFS_TIMEOUT=1):
+    with override_settings(MOGILEFS_TRACKERS=[f"{HOST}:{refusing_port()}"], MOGILEFS_TIMEOUT=1):
         response = get("a.bin")
     assert response.status_code == 503
     assert HOST not in body(response).decode()

@@ -14,7 +14,7 @@ from storages.testing import StorageContract
 from tests.backends.s3boto3.server import DENIED, IMPATIENT, RawBucket, account
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy
-from tests.servers.process import Server, free_port
+from tests.servers.process import Server, refusing_port
 from tests.servers.proxy import Proxy
 
 #: For services that know the checksums of AWS.
@@ -76,7 +76,7 @@ class S3Contract(StorageContract):
         return {names[each]: answer[each] for each in names if each in answer}
 
     def make_unreachable(self) -> S3Boto3Storage:
-        away = f"http://127.0.0.1:{free_port()}"
+        away = f"http://127.0.0.1:{refusing_port()}"
         return self.make_storage(endpoint_url=away, client_config=IMPATIENT)
 
     def make_behind(self, front: Proxy | HTTPProxy, **options: Any) -> S3Boto3Storage:
@@ -107,8 +107,10 @@ class S3Contract(StorageContract):
         return {
             **super().canaries(canary),
             "object_parameters": {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": canary},
-            "proxies": {"http": f"http://user:{canary}@127.0.0.1:{free_port()}"},
-            "client_config": {"proxies": {"http": f"http://u:{canary}@127.0.0.1:{free_port()}"}},
+            "proxies": {"http": f"http://user:{canary}@127.0.0.1:{refusing_port()}"},
+            "client_config": {
+                "proxies": {"http": f"http://u:{canary}@127.0.0.1:{refusing_port()}"}
+            },
         }
 
     def make_manifest(self) -> S3ManifestStaticStorage:

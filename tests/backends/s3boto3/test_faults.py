@@ -31,7 +31,7 @@ from storages.testing.sources import Interrupted
 from tests.backends.s3boto3.server import DENIED, RawBucket, Site, account, error, locate, unshared
 from tests.servers.certificates import Certificate, authority
 from tests.servers.http import HTTPProxy
-from tests.servers.process import HOST, Server, free_port
+from tests.servers.process import HOST, Server, refusing_port
 from tests.servers.proxy import Proxy
 from tests.servers.seaweedfs import SeaweedFS
 
@@ -731,7 +731,7 @@ def test_s13_request_is_signed_anew_for_the_region_that_the_answer_names(
 def test_s13_redirect_is_never_followed_to_another_host(
     weed: Site, scripted: S3Boto3Storage, call: Callable[[S3Boto3Storage], object]
 ) -> None:
-    with HTTPProxy(HOST, free_port()) as elsewhere:
+    with HTTPProxy(HOST, refusing_port()) as elsewhere:
         place = elsewhere.url.removeprefix("http://").encode()
         weed.front.answer(
             301,

@@ -24,7 +24,7 @@ from storages.driver import Source
 from tests.backends.s3boto3.server import DENIED, RawBucket, Site, error, unshared
 from tests.servers.certificates import authority
 from tests.servers.http import HTTPProxy
-from tests.servers.process import free_port
+from tests.servers.process import refusing_port
 
 MIB = 1024 * 1024
 #: Small files are uploaded in parts too.
@@ -680,7 +680,7 @@ def test_proxy_that_is_away_is_named_without_its_password() -> None:
         access_key="a",
         secret_key="b",
         endpoint_url="http://s3.example",
-        proxies={"http": f"http://user:canary@127.0.0.1:{free_port()}"},
+        proxies={"http": f"http://user:canary@127.0.0.1:{refusing_port()}"},
         client_config={"retries": {"total_max_attempts": 1}},
     )
     with pytest.raises(OSError, match="AWS_S3_PROXIES") as raised:

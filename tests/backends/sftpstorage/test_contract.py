@@ -14,7 +14,7 @@ from tests.backends.directory import OwnedDirectory, RawDirectory
 from tests.backends.sftpstorage.server import options, running
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.openssh import OpenSSH
-from tests.servers.process import free_port
+from tests.servers.process import refusing_port
 from tests.servers.proftpd import ProftpdSFTP
 from tests.servers.proxy import Proxy
 from tests.servers.rclone import RcloneSFTP
@@ -69,7 +69,7 @@ class SFTPContract(StorageContract):
         return {"params": {**self.storage.params, "password": canary, "passphrase": canary}}
 
     def make_unreachable(self) -> SFTPStorage:
-        return self.make_storage(params={**self.storage.params, "port": free_port()}, timeout=1)
+        return self.make_storage(params={**self.storage.params, "port": refusing_port()}, timeout=1)
 
     def make_denied(self) -> SFTPStorage:
         stranger = str(self.server.keys.stranger_key_file)

@@ -24,7 +24,7 @@ from tests.backends.directory import RawDirectory
 from tests.backends.sftpstorage.server import options, running
 from tests.servers.asyncssh_server import AsyncSSH, Quirks
 from tests.servers.openssh import OpenSSH
-from tests.servers.process import HOST, free_port
+from tests.servers.process import HOST, refusing_port
 from tests.servers.proxy import Proxy
 from tests.servers.ssh import SSHServer
 
@@ -70,7 +70,7 @@ def read(storage: Storage, name: str = "before.bin") -> bytes:
 
 
 def test_refused_connection_names_host_and_port() -> None:
-    port = free_port()
+    port = refusing_port()
     storage = SFTPStorage(host=HOST, params={"port": port}, root_path="x")
     with pytest.raises(ConnectionRefusedError, match=f"{HOST}:{port} refuses connections"):
         storage.exists("a")

@@ -183,9 +183,14 @@ class LocalStorage(BaseStorage, FileSystemStorage):
 
     # -- primitives -------------------------------------------------------------------------------
 
+    def _allow(self, path: Path) -> None:
+        """Raise PermissionError where a link leads out of what may be read; here all may be."""
+
     def _found(self, key: str) -> Path:
         """Return the path to read a file from."""
-        return Path(self.path(key))
+        path = Path(self.path(key))
+        self._allow(path)
+        return path
 
     def _open_found(self, key: str) -> io.FileIO:
         return StoredFile(self._found(key))
@@ -261,7 +266,17 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         with os.scandir(self._found(key)) as entries:
             for each in entries:
                 if not is_temporary(each.name):
-                    yield each.name, _listed(Path(each))
+                    yield each.name, self._listed(each)
+
+    def _listed(self, found: os.DirEntry[str]) -> Entry:
+        """Describe what a link leads to; one that is not to be followed is a file here."""
+        path = Path(found)
+        try:
+            if found.is_symlink():
+                self._allow(path)
+            return _entry(path.stat())
+        except OSError:
+            return _entry(path.lstat())
 
 
 def _entry(found: os.stat_result) -> Entry:
@@ -272,14 +287,6 @@ def _entry(found: os.stat_result) -> Entry:
     etag = f"{found.st_dev}-{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
     is_directory = stat.S_ISDIR(found.st_mode)
     return Entry(found.st_size, modified, created, accessed, etag=etag, is_directory=is_directory)
-
-
-def _listed(path: Path) -> Entry:
-    """Describe what a link leads to; one that leads nowhere, or to itself, is a file here."""
-    try:
-        return _entry(path.stat())
-    except OSError:
-        return _entry(path.lstat())
 
 
 def _moved(source: Source, temporary: Path) -> bool:
@@ -334,6 +341,7 @@ def _sync_directory(path: Path) -> None:
 def _sweep(directory: Path) -> None:
     """Remove stale temporary files."""
     with suppress(OSError), os.scandir(directory) as entries:
-        found = [(each.name, _listed(Path(each))) for each in entries if is_temporary(each.name)]
+        own = [each for each in entries if is_temporary(each.name)]
+        found = [(each.name, _entry(Path(each).lstat())) for each in own]
         for name in stale(found, datetime.now(UTC)):
             (directory / name).unlink()

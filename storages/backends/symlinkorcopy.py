@@ -61,12 +61,15 @@ class SymlinkOrCopyStorage(LocalStorage):
             super()._fill(temporary, source)
 
     def _found(self, key: str) -> Path:
-        path = resolved(super()._found(key))
-        self._check(path, [self._root(), *self._sources()])
+        path = resolved(self.path(key))
+        self._allow(path)
         return path
 
     def _open_found(self, key: str) -> io.FileIO:
         return open_found(lambda: self._found(key))
+
+    def _allow(self, path: Path) -> None:
+        self._check(path, [self._root(), *self._sources()])
 
     def _check(self, path: Path, allowed: Sequence[Path]) -> None:
         if not within(Path(os.path.realpath(path)), allowed):

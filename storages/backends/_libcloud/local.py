@@ -33,14 +33,9 @@ class LocalObjects(LocalStorage):
         if not is_there:
             raise OSError(*NO_BUCKET)
         if path != self.location:
-            self._check(Path(path).parent)
+            self._allow(Path(path).parent)
         return path
 
-    def _found(self, key: str) -> Path:
-        path = super()._found(key)
-        self._check(path)
-        return path
-
-    def _check(self, path: str | Path) -> None:
+    def _allow(self, path: Path) -> None:
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.location)):
             raise PermissionError(errno.EACCES, "A link leads out of the container")

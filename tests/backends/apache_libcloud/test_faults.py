@@ -492,9 +492,12 @@ def test_link_out_of_the_container_is_not_followed(tmp_path: Path) -> None:  # r
     (tmp_path / "other").mkdir()
     (tmp_path / "container/link.txt").symlink_to(tmp_path / "secret.txt")
     (tmp_path / "container/way").symlink_to(tmp_path / "other")
-    for call in (storage.open, storage.size):
+    for call in (storage.open, storage.size, storage.get_modified_time):
         with pytest.raises(PermissionError):
             call("link.txt")
+    directories, files = storage.listdir("")
+    assert not directories
+    assert sorted(files) == ["link.txt", "way"]
     with pytest.raises(PermissionError):
         storage.save("way/a.txt", ContentFile(b"planted"))
     with pytest.raises(PermissionError):

@@ -397,6 +397,21 @@ def test_link_that_leads_elsewhere_is_not_followed(storage, root, allowed, outsi
     assert (outside / "secret").read_bytes() == SECRET
 
 
+def test_listing_tells_nothing_of_what_lies_elsewhere(storage, root, allowed, outside):
+    (root / "file").symlink_to(outside / "secret")
+    (root / "directory").symlink_to(outside)
+    (root / "good").symlink_to(allowed / "file")
+    directories, files = storage.listdir("")
+    assert not directories
+    assert sorted(files) == ["directory", "file", "good"]
+    told = dict(storage.scan())
+    for name in ("file", "directory"):
+        assert told[name].size == (root / name).lstat().st_size
+        assert told[name].modified.timestamp() == pytest.approx((root / name).lstat().st_mtime)
+    assert told["good"].size == len(CONTENT)
+    assert (root / "file").lstat().st_size != len(SECRET)
+
+
 def test_links_within_the_storage_and_to_its_directories_are_followed(storage, root, allowed):
     (root / "own").write_bytes(b"own")
     (root / "directory").mkdir()

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from .options import UNSET, Option, State, positional, state_of
+from .utils import is_clear_text
 
 
 def given_options(storage: Any) -> dict[str, Any]:
@@ -148,7 +149,8 @@ class Configured:
 
     def insecurities(self) -> Iterator[str]:
         """Yield a sentence for each setting that is unsafe in production; backends extend it."""
-        yield from ()
+        if is_clear_text(getattr(self, "base_url", None)):
+            yield f"URLs are http: begin the {options_of(type(self))['base_url']} with https."
 
     def root(self) -> tuple[str, ...]:
         """Return where the files lie, from the largest part to the smallest, without secrets.

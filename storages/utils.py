@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
@@ -258,6 +259,15 @@ def is_loopback(host: str | None) -> bool:
         return True
     try:
         return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False
+
+
+def is_clear_text(url: str | None) -> bool:
+    """Return True if what a URL leads to is sent unencrypted from another machine."""
+    try:
+        parts = urlsplit(url or "")
+        return parts.scheme == "http" and not is_loopback(parts.hostname)
     except ValueError:
         return False
 

@@ -343,6 +343,56 @@ def test_unsafe_options_of_s3_are_warned_of(options: dict[str, Any], text: str) 
     assert text in only(found, "W005").msg
 
 
+HOST_KEY = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+CLEAR_TEXT: dict[str, tuple[str, dict[str, Any], str]] = {
+    "s3": (S3, {"bucket_name": "x"}, "base_url"),
+    "azure's domain": (
+        "storages.backends.azure_storage.AzureStorage",
+        {"account_name": "x", "azure_container": "files"},
+        "custom_domain",
+    ),
+    "couchdb": ("storages.backends.couchdb.CouchDBStorage", {"database": "x"}, "server"),
+    "sftp": (
+        "storages.backends.sftpstorage.SFTPStorage",
+        {"host": "x", "host_keys": [HOST_KEY]},
+        "base_url",
+    ),
+    "ftp": ("storages.backends.ftp.FTPStorage", {"location": "ftps://x/"}, "base_url"),
+    "database": (
+        "storages.backends.database.DatabaseStorage",
+        {"using": "default", "db_table": "t"}
+        | dict.fromkeys(("fname_column", "blob_column", "size_column"), "c"),
+        "base_url",
+    ),
+    "mogilefs": (
+        "storages.backends.mogile.MogileFSStorage",
+        {"domain": "x", "trackers": ["127.0.0.1:7001"], "node_hosts": ["127.0.0.1"]},
+        "base_url",
+    ),
+    "a directory": (
+        "storages.backends.overwrite.OverwriteStorage",
+        {"location": "/srv/media"},
+        "base_url",
+    ),
+}
+
+
+@pytest.mark.parametrize(("backend", "options", "name"), CLEAR_TEXT.values(), ids=CLEAR_TEXT.keys())
+def test_url_in_clear_text_is_warned_of_in_any_letters(
+    backend: str, options: dict[str, Any], name: str
+) -> None:
+    for scheme in ("http", "HTTP"):
+        given = {**options, name: f"{scheme}://canary.example"}
+        assert name in only(messages(one=entry(backend, **given), deploy=True), "W005").msg
+    for safe in ("https://canary.example", "HTTPS://canary.example", "http://localhost:9000"):
+        assert messages(one=entry(backend, **{**options, name: safe}), deploy=True) == []
+
+
+def test_url_that_cannot_be_read_ends_no_check() -> None:
+    options = {"base_url": "http://[canary", "bucket_name": "x"}
+    assert messages(s3=entry(S3, **options), deploy=True) == []
+
+
 def test_safe_options_of_s3_are_not_warned_of() -> None:
     options = {"querystring_expire": 86_400, "default_acl": "private"}
     assert messages(s3=entry(S3, bucket_name="files", **options), deploy=True) == []

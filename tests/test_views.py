@@ -30,6 +30,7 @@ from django.utils.http import http_date
 from storages import views
 from storages.backends.apache_libcloud import LibCloudStorage
 from storages.backends.couchdb import CouchDBStorage
+from storages.backends.database import DatabaseStorage
 from storages.backends.ftp import FTPStorage
 from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3Boto3Storage
@@ -597,6 +598,18 @@ def on_azure(account: str) -> LibCloudStorage:
     return LibCloudStorage(type=kind, user=account, key="a2V5", bucket="files")
 
 
+def behind(endpoint: str | None, key: str) -> S3Boto3Storage:
+    return S3Boto3Storage(
+        bucket_name="files", endpoint_url=endpoint, access_key=key, secret_key="canary"
+    )
+
+
+def in_database(words: str) -> DatabaseStorage:
+    columns = dict.fromkeys(("fname_column", "blob_column", "size_column"), "c")
+    text = f"DRIVER=PostgreSQL;SERVER=db.example.com;{words}"
+    return DatabaseStorage(connection_string=text, db_table="files", **columns)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -614,12 +627,20 @@ def on_azure(account: str) -> LibCloudStorage:
             SFTPStorage("files.example.com", {"port": 2222}),
         ),
         (on_azure("one"), on_azure("two")),
+        (behind("https://ceph.example.com", "one"), behind("https://ceph.example.com", "two")),
+        (in_database("UID=one"), in_database("UID=two")),
     ],
 )
 def test_link_is_of_one_account_on_one_server(one: Storage, other: Storage) -> None:
     request = factory.get(signed_url("film.mp4", one, url="/film.mp4"))
     assert is_signed(request, "film.mp4", one)
     assert not is_signed(request, "film.mp4", other)
+
+
+def test_link_to_a_bucket_of_aws_outlives_a_key() -> None:
+    """A bucket's name is of one account in all the world."""
+    request = factory.get(signed_url("film.mp4", behind(None, "old"), url="/film.mp4"))
+    assert is_signed(request, "film.mp4", behind(None, "new"))
 
 
 def test_link_that_was_changed_is_refused(memory: Storage) -> None:

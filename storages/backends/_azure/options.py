@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from storages.base import BaseStorage
 from storages.options import option
-from storages.utils import check_prefix, is_loopback
+from storages.utils import check_prefix, is_clear_text
 
 from .account import (
     check_connection_string,
@@ -217,11 +217,11 @@ class AzureOptions(BaseStorage):
         place, _ = self._place()
         if not place:
             yield NO_ACCOUNT
-        if place.startswith("http://") and not is_loopback(urlsplit(place).hostname):
+        if is_clear_text(place):
             yield "requests go in clear text: set 'azure_ssl' (AZURE_SSL), or use https."
         if self.client_options.get("connection_verify") is False:
             yield "certificates are not verified: unset 'connection_verify' in 'client_options'."
-        if str(self.custom_domain).startswith("http://"):
+        if is_clear_text(self.custom_domain):
             yield "URLs are http: leave the scheme out of 'custom_domain' (AZURE_CUSTOM_DOMAIN)."
         if self.expiration_secs and self.expiration_secs > DAY:
             yield "signed URLs live for over a day: lower 'expiration_secs'."

@@ -13,7 +13,7 @@ from django.conf import settings
 from storages.base import BaseStorage
 from storages.configured import options_of
 from storages.options import UNSET, derived, option
-from storages.utils import check_authorities, check_prefix, is_loopback
+from storages.utils import check_authorities, check_prefix, is_clear_text
 
 SETTING = "COUCHDB_STORAGE_OPTIONS"
 
@@ -160,8 +160,7 @@ class CouchDBOptions(BaseStorage):
     def insecurities(self) -> Iterator[str]:
         """Yield a sentence for each setting that is unsafe in production."""
         yield from super().insecurities()
-        parts = urlsplit(self.server)
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
+        if is_clear_text(self.server):
             yield (
                 f"The option 'server' (setting {SETTING}.server or COUCHDB_DEFAULT_SERVER) begins "
                 "with http://, which sends passwords and files unencrypted: use https://."

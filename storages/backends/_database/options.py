@@ -158,6 +158,7 @@ class DatabaseOptions(BaseStorage):
 
     def insecurities(self) -> Iterator[str]:
         """Yield a connection over a network that nothing proves to lead to the server."""
+        yield from super().insecurities()
         if self.way in {None, "using"}:
             return
         words = parts_of(self.odbc_string())
@@ -178,6 +179,12 @@ class DatabaseOptions(BaseStorage):
             place = tuple(words.get(each, "") for each in ("DSN", "SERVER", "PORT", "DATABASE"))
         table, columns = self.db_table, (self.fname_column, self.blob_column)
         return (*place, table, *columns, *filter(None, self.key("", root=True).split("/")))
+
+    @property
+    def login(self) -> str:
+        """Whom it signs in as; another may have a table of the same name."""
+        is_odbc = self.way not in {None, "using"}
+        return parts_of(self.odbc_string()).get("UID", "") if is_odbc else ""
 
     @property
     def way(self) -> str | None:

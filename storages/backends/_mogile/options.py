@@ -97,3 +97,12 @@ class MogileFSOptions(BaseStorage):
                 "'accel_redirect' (setting MOGILEFS_ACCEL_REDIRECT) are for one proxy each: "
                 "set one of them."
             )
+
+    def insecurities(self) -> Iterator[str]:
+        """Yield what lets a tracker send this process anywhere."""
+        yield from super().insecurities()
+        if self.node_hosts is None:
+            yield (
+                "any host that a tracker names is sent requests, and files: name those of the "
+                "storage nodes in 'node_hosts' (MOGILEFS_NODE_HOSTS)."
+            )

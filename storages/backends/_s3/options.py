@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from boto3.s3.transfer import S3Transfer, TransferConfig
 from botocore.config import Config
 
 from storages.base import BaseStorage
 from storages.options import UNSET, derived, option, positional
-from storages.utils import check_authorities, check_prefix, is_loopback
+from storages.utils import check_authorities, check_prefix, is_clear_text
 
 from . import logs  # noqa: F401 - keeps secrets out of botocore's logs
 from .configs import check_client, check_transfer, written
@@ -322,6 +321,11 @@ class S3Options(BaseStorage):
         """Return endpoint, bucket and the parts of ``location``."""
         return (self.endpoint_url or "", *super().root())
 
+    @property
+    def login(self) -> str:
+        """Whom it signs in as, but for AWS; another may have a bucket of the same name."""
+        return (self.endpoint_url and self.access_key) or ""
+
     def contradictions(self) -> Iterator[str]:
         """Yield what cannot both hold among the options."""
         yield from super().contradictions()
@@ -358,10 +362,12 @@ class S3Options(BaseStorage):
         if self.verify is False:
             yield "certificates are not verified: unset 'verify' (AWS_S3_VERIFY)."
         endpoint = self.endpoint_url or ("http://s3" if not self.use_ssl else "https://s3")
-        if endpoint.startswith("http://") and not is_loopback(urlsplit(endpoint).hostname):
+        if is_clear_text(endpoint):
             yield "requests go in clear text: use https ('endpoint_url' or 'use_ssl')."
         if self.custom_domain and (not self.secure_urls or self.url_protocol == "http:"):
             yield "URLs are http: set 'secure_urls' (AWS_S3_SECURE_URLS) and 'url_protocol'."
+        if is_clear_text(self.public_endpoint_url):
+            yield "URLs are http: use https ('public_endpoint_url', AWS_S3_PUBLIC_ENDPOINT_URL)."
         acls = {self.default_acl, self.bucket_acl, self.object_parameters.get("ACL")}
         acls |= {each for name, each in self.headers.items() if name.lower() == "x-amz-acl"}
         if acls & PUBLIC_ACLS:

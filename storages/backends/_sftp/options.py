@@ -221,6 +221,7 @@ class SFTPOptions(PooledStorage):
 
     def insecurities(self) -> Iterator[str]:
         """Yield what lets others read over the shoulder, or write."""
+        yield from super().insecurities()
         if self.host_key_policy != "reject":
             yield (
                 "The option 'host_key_policy' (setting SFTP_HOST_KEY_POLICY) accepts unknown "

@@ -46,6 +46,15 @@ class TenantStorage(MogileFSStorage):
         return f"tenants/{self.tenant}"
 
 
+def test_hosts_that_a_tracker_may_name_are_asked_for_before_a_deployment() -> None:
+    options: dict[str, Any] = {"domain": "d", "trackers": ["tracker.example:7001"]}
+    (sentence,) = MogileFSStorage(**options).insecurities()
+    assert "node_hosts" in sentence
+    assert "MOGILEFS_NODE_HOSTS" in sentence
+    for hosts in ([], ["10.0.0.0/8"]):
+        assert list(MogileFSStorage(**options, node_hosts=hosts).insecurities()) == []
+
+
 @pytest.fixture
 def one() -> Iterator[Cluster]:
     with Cluster(nodes=1) as cluster:

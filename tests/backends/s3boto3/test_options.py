@@ -813,6 +813,10 @@ def test_charset_may_be_spelt_in_any_way() -> None:
 UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
     "no verification": ({"verify": False}, "AWS_S3_VERIFY"),
     "http to elsewhere": ({"endpoint_url": "http://s3.example"}, "endpoint_url"),
+    "http links by endpoint": (
+        {"public_endpoint_url": "http://s3.example"},
+        "AWS_S3_PUBLIC_ENDPOINT_URL",
+    ),
     "no ssl": ({"use_ssl": False}, "use_ssl"),
     "http links": ({"custom_domain": "cdn.example", "secure_urls": False}, "AWS_S3_SECURE_URLS"),
     "http links by protocol": (

@@ -20,7 +20,7 @@ from .comparing import Comparison
 from .ends import Found, end_of
 from .planning import Plan, reason_of
 
-JOBS = 16
+JOBS = 32
 #: Files of more bytes are copied by few jobs at once: backends hold parts of them in memory.
 LARGE = 1024 * 1024
 MOST_LARGE = 4

@@ -156,12 +156,14 @@ class _Deaf(_Toxic):
 class Pieces:
     """Counts the pieces of data that pass proxies, in both directions; one of them is fatal.
 
-    It comes as a reset, or ``dark`` as the first of all that never come, on new connections too.
+    It comes as a reset, without ``reset`` as an end of all that comes, or ``dark`` as the first of
+    all that never come, on new connections too.
     """
 
-    def __init__(self, fatal: int = 0, *, dark: bool = False) -> None:
+    def __init__(self, fatal: int = 0, *, dark: bool = False, reset: bool = True) -> None:
         self.fatal = fatal
         self.dark = dark
+        self.reset = reset
         self.count = 0
 
     async def add(self) -> bool:
@@ -180,7 +182,7 @@ class _CutPiece(_Toxic):
 
     async def apply(self, link: _Link, data: bytes, *, waited: bool) -> bytes:
         if await self.pieces.add():
-            raise _EndError(b"", reset=True)
+            raise _EndError(b"", reset=self.pieces.reset)
         return data
 
 

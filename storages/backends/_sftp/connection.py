@@ -39,7 +39,8 @@ class Connection:
         self.server = channel.get_transport().remote_version
         self.client = client
         self.channel = channel
-        self.pending = 0
+        #: Numbers of the requests whose replies are due.
+        self.pending: set[int] = set()
         self._number = 0
         self._out: list[bytes] = []
         self._in = bytearray()
@@ -57,7 +58,7 @@ class Connection:
     def ask(self, kind: int, *parts: bytes) -> int:
         """Queue a request and return its number; `flush` or `reply` sends what is queued."""
         self._number = (self._number + 1) & 0xFFFFFFFF
-        self.pending += 1
+        self.pending.add(self._number)
         size = 5 + sum(map(len, parts))
         self._out += (struct.pack(">IBI", size, kind, self._number), *parts)
         return self._number
@@ -75,9 +76,13 @@ class Connection:
         """Return the next reply, whichever request it answers."""
         if self._out:
             self.flush()
-        reply = Reply(self._packet())
-        self.pending -= 1
-        return reply
+        packet = self._packet()
+        number = int.from_bytes(packet[1:5])
+        if len(packet) < 5 or number not in self.pending:
+            self._broken = OSError(errno.EBADMSG, "The server's reply answers no request")
+            raise self._broken
+        self.pending.remove(number)
+        return Reply(packet)
 
     def call(self, kind: int, *parts: bytes) -> Reply:
         """Send a request and return its reply; a refusal is raised."""

@@ -39,12 +39,29 @@ def explained(
     is_unwelcome = (
         transport is not None and transport.is_active() and not transport.is_authenticated()
     )
-    if is_unwelcome or isinstance(exc, paramiko.AuthenticationException):
+    is_refused = is_unwelcome or isinstance(exc, paramiko.AuthenticationException)
+    if is_refused and not _has_ended(transport):
         return PermissionError(
             errno.EACCES,
             f"{address} refused the login: check username, password and keys in the option "
             "'params' (setting SFTP_STORAGE_PARAMS)",
         )
-    is_mute = transport is not None and not transport.remote_version
-    hint = f", and did not say that it is an SSH server: check {_PLACE}" if is_mute else ""
+    hint = ""
+    if is_refused:
+        hint = (
+            " while it was to answer a login: check username and password if it does so each time"
+        )
+    elif transport is not None and not transport.remote_version:
+        hint = f", and did not say that it is an SSH server: check {_PLACE}"
     return LostError(errno.ECONNRESET, f"{address} closed the connection{hint}")
+
+
+def _has_ended(transport: paramiko.Transport | None) -> bool:
+    """Return True if the connection ended before a login was answered.
+
+    paramiko calls that a refusal. The name of the user is set until the answer to a login comes.
+    """
+    handler = transport.auth_handler if transport is not None else None
+    if transport is None or handler is None or handler.get_username() is None:
+        return False
+    return bool(getattr(transport.sock, "has_ended", False))

@@ -111,9 +111,9 @@ class Reply:
     """One answer of the server, read from its start to its end."""
 
     def __init__(self, packet: bytes) -> None:
-        self.kind, self.number = struct.unpack_from(">BI", packet)
         self._packet = packet
-        self._position = 5
+        self._position = 0
+        self.kind, self.number = self.integer(1), self.integer()
 
     @property
     def is_read(self) -> bool:
@@ -124,24 +124,22 @@ class Reply:
         """Return True if this says that the file or directory has nothing more."""
         return self.kind == sftp.CMD_STATUS and self._packet[5:9] == _END
 
-    def integer(self, form: str = "I") -> int:
-        value: int
-        try:
-            (value,) = struct.unpack_from(f">{form}", self._packet, self._position)
-        except struct.error as exc:
-            raise OSError(errno.EBADMSG, "The server's reply is cut short") from exc
-        self._position += struct.calcsize(form)
-        return value
+    def integer(self, size: int = 4) -> int:
+        return int.from_bytes(self._taken(size))
 
     def text(self) -> bytes:
-        size = self.integer()
+        return self._taken(self.integer())
+
+    def _taken(self, size: int) -> bytes:
         start = self._position
         self._position += size
+        if self._position > len(self._packet):
+            raise OSError(errno.EBADMSG, "The server's reply is cut short")
         return self._packet[start : self._position]
 
     def attributes(self) -> Attributes:
         flags = self.integer()
-        size = self.integer("Q") if flags & 1 else None
+        size = self.integer(8) if flags & 1 else None
         uid, gid = (self.integer(), self.integer()) if flags & 2 else (None, None)
         mode = self.integer() if flags & 4 else None
         accessed, modified = (self.integer(), self.integer()) if flags & 8 else (None, None)

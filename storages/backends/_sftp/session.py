@@ -118,7 +118,7 @@ class Session(Connection):
             self.ask(sftp.CMD_WRITE, opened, place, data)
             self.flush()
             position += len(data)
-            while self.pending >= most:
+            while len(self.pending) >= most:
                 self.reply().checked()
 
     def _request_size(self) -> int:
@@ -130,7 +130,7 @@ class Session(Connection):
         if extension in self.extensions and "request size" not in self.traits:
             with suppress(*REFUSALS):
                 reply = self.call(sftp.CMD_EXTENDED, text(extension))
-                _, _, told = (reply.integer("Q") for _ in range(3))
+                _, _, told = (reply.integer(8) for _ in range(3))
                 # 0 is no limit.
                 size = max(size, min(LARGE, told or LARGE))
             self.traits["request size"] = size
@@ -195,7 +195,7 @@ class Session(Connection):
         if "statvfs@openssh.com" not in self.extensions:
             return False
         reply = self.call(sftp.CMD_EXTENDED, text("statvfs@openssh.com"), text(path))
-        _, unit, _, _, available = (reply.integer("Q") for _ in range(5))
+        _, unit, _, _, available = (reply.integer(8) for _ in range(5))
         return unit * available < REQUEST_SIZE
 
     # -- directories ------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ class Wire:
         self._timeout = timeout
         self._passed = 0  # bytes in either direction
         self.stalled = False
+        #: True once the peer has said that nothing more comes.
+        self.has_ended = False
         if isinstance(sock, socket.socket) and sock.family != getattr(socket, "AF_UNIX", None):
             # Else each request of more than one packet waits for a delayed acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -61,6 +63,7 @@ class Wire:
         else:
             received = self._sock.recv(size)
         self._passed += len(received)
+        self.has_ended = not received
         return received
 
     def close(self) -> None:

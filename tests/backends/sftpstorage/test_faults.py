@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from tests.backends.sftpstorage.server import options, running
 from tests.servers.asyncssh_server import AsyncSSH, Quirks
 from tests.servers.openssh import OpenSSH
 from tests.servers.process import HOST, refusing_port
-from tests.servers.proxy import Proxy
+from tests.servers.proxy import Pieces, Proxy
 from tests.servers.ssh import SSHServer
 
 CONTENT = os.urandom(400_000)
@@ -429,6 +430,74 @@ def test_full_server_is_not_asked_for_ever(crowded: SSHServer) -> None:
     storage = SFTPStorage(**options(crowded))
     with hold(crowded), pytest.raises(ConnectionResetError, match="closed the connection"):
         storage.exists("a")
+
+
+def test_login_that_ends_at_any_step_is_made_again(server: SSHServer) -> None:
+    def log_in(pieces: Pieces) -> int:
+        with Proxy(*server.address) as proxy:
+            proxy.end_at_piece(pieces)
+            with SFTPStorage(**options(server, proxy)) as storage:
+                assert storage.exists("no such file") is False
+        return pieces.count
+
+    steps = log_in(Pieces())
+    assert steps > 10
+    for step in range(steps // 3, steps):
+        log_in(Pieces(step, reset=False))
+
+
+def test_connection_that_ends_at_each_login_is_no_refusal(server: SSHServer) -> None:
+    # The client's words up to its login are as long as those of a login that is refused.
+    with Proxy(*server.address) as proxy:
+        login = options(server, proxy, key_filename=str(server.keys.stranger_key_file))
+        with pytest.raises(PermissionError, match="refused the login"):
+            SFTPStorage(**login).exists("a")
+        proxy.limit_data(proxy.bytes_up - 1, "up")
+        with pytest.raises(ConnectionResetError, match="while it was to answer a login"):
+            SFTPStorage(**login).exists("a")
+
+
+def test_server_that_ends_a_login_with_a_word_has_refused_it() -> None:
+    for server in running(OpenSSH({"MaxAuthTries": "1"})):
+        login = options(server, key_filename=str(server.keys.stranger_key_file))
+        with pytest.raises(PermissionError, match="refused the login"):
+            SFTPStorage(**login).exists("a")
+
+
+# After the version, a reply to each request.
+RIGHT, REPLY = "00000005 02 00000003", "import os; os.write(1, bytes.fromhex({!r}))\n"
+ANSWERING = """while head := os.read(0, 4):
+    os.read(0, int.from_bytes(head))
+    os.write(1, bytes.fromhex({!r}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "reply", "told"),
+    [
+        ("00000001 02", "", "is cut short"),
+        (RIGHT, "00000000", "answers no request"),
+        (RIGHT, "00000003 650000", "answers no request"),
+        (RIGHT, "00000009 69 00000007 00000000", "answers no request"),
+        (RIGHT, "00000009 69 00000001 00000001", "is cut short"),
+        (RIGHT, "0000000d 66 00000001 000000ff 61626364", "is cut short"),
+    ],
+)
+def test_reply_that_is_none_is_told_as_that(
+    tmp_path: Path, version: str, reply: str, told: str
+) -> None:
+    script = tmp_path / "sftp"
+    start, answers = REPLY.format(version), ANSWERING.format(reply)
+    script.write_text(f"#!{sys.executable} -I\n{start}os.read(0, 9)\n{answers}")
+    script.chmod(0o755)
+    for server in running(OpenSSH({"Subsystem": f"sftp {script}"})):
+        for call in (save, lambda each: each.exists("a"), lambda each: each.listdir("")):
+            with (
+                SFTPStorage(**options(server)) as storage,
+                pytest.raises(OSError, match=f"The server's reply {told}") as caught,
+            ):
+                call(storage)
+            assert caught.value.errno == errno.EBADMSG
 
 
 def test_session_the_server_does_not_allow_is_an_error() -> None:

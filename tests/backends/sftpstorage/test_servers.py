@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import subprocess
 import sys
@@ -118,6 +119,16 @@ def test_server_that_gives_a_name_to_several_is_told_once(
             assert [save(storage), save(storage) != "a.bin"] == ["a.bin", True]
         assert NO_EXCLUSION in storage.notices()
     assert caplog.record_tuples.count(("storages", logging.WARNING, NO_EXCLUSION)) == 1
+
+
+def test_server_may_change_its_keys_in_the_middle_of_a_transfer(tmp_path: Path) -> None:
+    content = os.urandom(1 << 20) * 8
+    for server in running(OpenSSH({"RekeyLimit": "1M none", "LogLevel": "DEBUG"})):
+        with SFTPStorage(**options(server), root_path=str(tmp_path)) as storage:
+            save(storage, content=content)
+            with storage.open("a.bin") as file:
+                assert file.read() == content
+        assert server.output.count("SSH2_MSG_NEWKEYS received") > 8
 
 
 @pytest.mark.parametrize("direction", ["down", "up"])

@@ -172,6 +172,30 @@ def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], reason: str) ->
     assert out == ""
 
 
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "django.contrib.staticfiles.storage.StaticFilesStorage",
+        "django.core.files.storage.FileSystemStorage",
+        "storages.backends.overwrite.OverwriteStorage",
+    ],
+)
+def test_directory_that_no_setting_names_is_not_the_working_directory(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "settings.py").write_text("SECRET_KEY")
+    with override_settings(
+        STORAGES=entries(here={"BACKEND": backend}), MEDIA_ROOT="", STATIC_ROOT=None
+    ):
+        for ends in (("one", "here"), ("here", "two"), ("here", "here")):
+            out, error = run(*ends)
+            assert "has no directory: set MEDIA_ROOT, for static files STATIC_ROOT" in str(error)
+            assert out == ""
+        assert not list(storages["two"].scan(recursive=True))
+    assert [each.name for each in tmp_path.iterdir()] == ["settings.py"]
+
+
 def test_numbers_and_parts_may_be_text_where_the_command_is_called_in_code() -> None:
     for part in ("1/2", (2, 2)):
         call_command("storages_copy", "one", "two", jobs="2", part=part, stdout=io.StringIO())

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage
 from django.utils import timezone
@@ -305,8 +306,14 @@ def end_of(storage: Storage) -> End:
     """Return how a storage is copied from and to.
 
     Django's own storage on a directory is written as `LocalStorage` does it: whole or not at all.
+    Raises ImproperlyConfigured for one without a directory, which would be the working directory.
     """
     found = unwrapped(storage)
+    if isinstance(found, FileSystemStorage) and not found.base_location:
+        raise ImproperlyConfigured(
+            f"{type(found).__name__} has no directory: set MEDIA_ROOT, for static files "
+            "STATIC_ROOT, or 'location'."
+        )
     if not _is_plain(found):
         return ForeignEnd(found)
     if isinstance(found, BaseStorage):

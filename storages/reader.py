@@ -20,6 +20,7 @@ else:
 
 READ_AHEAD = 256 * 1024  # bytes
 READ_ATTEMPTS = 3
+PROMISED = 256 * 1024 * 1024  # bytes of memory that are taken on the word of a service
 
 
 class Opener(Protocol):
@@ -55,8 +56,8 @@ class Buffered(_BufferedReader):
     def _rest(self, reader: Reader) -> bytes:
         """Return all that is left, past this buffer, which would copy it once more."""
         position = self.tell()
-        # Memory of the right size is neither moved nor copied.
-        whole = io.BytesIO(bytes(max(reader.size - position, 0)))
+        # Memory of the right size is neither moved nor copied. What is larger grows as it comes.
+        whole = io.BytesIO(bytes(min(max(reader.size - position, 0), PROMISED)))
         if ahead := reader.tell() - position:
             whole.write(super().read(ahead))
         try:

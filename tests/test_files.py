@@ -64,6 +64,20 @@ def test_reading_all_holds_the_content_once(storage: MemoryStorage) -> None:
     assert peak <= 1.3 * size
 
 
+class BoastfulStorage(MemoryStorage):
+    """Says that its files have 10 TB."""
+
+    def _stat(self, key: str) -> Entry:
+        return replace(super()._stat(key), size=10**13)
+
+
+def test_size_that_a_service_claims_takes_no_memory() -> None:
+    storage = BoastfulStorage(bucket=uuid.uuid4().hex)
+    storage.save("file", ContentFile(b"content"))
+    with storage.open("file") as file, pytest.raises(ConnectionError, match="ended early"):
+        file.read()
+
+
 class EncodedStorage(MemoryStorage):
     """Says that what it holds is compressed."""
 

@@ -18,8 +18,9 @@ from azure.core.exceptions import (
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import ContentDecodePolicy, HTTPPolicy
 from azure.core.pipeline.transport import RequestsTransport
+from requests.exceptions import RequestException
 
-from storages.http import explain_transport, new_session
+from storages.http import explain_transport, new_session, receive
 
 from .errors import without_signatures
 
@@ -59,12 +60,22 @@ class Transport(RequestsTransport):  # type: ignore[misc]
             raise OSError(errno.EPROTO, STRANGER)
         if unread and answer.status_code in {200, 206}:
             raise Unread(answer.internal_response)
+        if answer.status_code >= 300:
+            # The SDK would gather whatever comes.
+            _receive(answer.internal_response, self.connection_config.read_timeout)
         return answer
 
     def close(self) -> None:
         """Close the idle connections."""
         # The SDK's own would leave a session that is not its own as it is.
         self.session.close()
+
+
+def _receive(response: Any, timeout: float) -> None:
+    try:
+        receive(response, timeout)
+    except RequestException as exc:
+        raise ServiceResponseError(exc, error=exc) from exc
 
 
 def transport(timeout: float, **options: Any) -> Transport:

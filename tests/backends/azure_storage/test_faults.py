@@ -28,6 +28,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile, File
 
 from storages.backends.azure_storage import AzureStorage
+from storages.http import LONGEST
 from storages.testing.sources import Interrupted
 from tests.backends.azure_storage.server import (
     IMPATIENT,
@@ -566,6 +567,16 @@ def test_answer_that_is_none_of_azure_s_is_an_error(
     site.front.answer(200, page, {"Content-Type": "text/html"}, times=None)
     with pytest.raises(OSError, match=r"none of Azure's|Azure answered 200"):
         call(scripted)
+
+
+def test_answer_without_an_end_is_given_up(site: Site, scripted: AzureStorage) -> None:
+    body, told = bytes(LONGEST + 1), {"Content-Type": "text/plain"}
+    for method in ("GET", "DELETE"):
+        site.front.answer(409, body, told, method=method, times=None)
+    with pytest.raises(OSError, match="Protocol error"):
+        read(scripted)
+    with pytest.raises(OSError, match="Protocol error"):
+        scripted.delete("before.bin")
 
 
 @each_call

@@ -70,7 +70,7 @@ class State:
 
 def state_of(storage: Any) -> State:
     """Return the state of a storage's options."""
-    state: State | None = vars(storage).get("_options")
+    state: State | None = storage.__dict__.get("_options")
     if state is None:
         state = vars(storage).setdefault("_options", State())
     return state
@@ -189,6 +189,10 @@ class Option:
             reads.append(self)
         return _is_hooked(storage) or self._is_computed(self._found(storage))
 
+    def is_said(self, storage: Any) -> bool:
+        """Return True if code gives the value, whatever settings and environment say."""
+        return self._said(storage) is not UNSET
+
     def is_missing(self, storage: Any) -> bool:
         """Return True if the option is required and nothing gives it a value."""
         return self.required and self._found(storage) is UNSET
@@ -218,17 +222,21 @@ class Option:
 
     def _found(self, storage: Any) -> Any:
         """Return the value as it was set: a property or callable itself, not what it gives."""
-        state = state_of(storage)
-        value = state.given.get(self.name)
-        if self.name in state.given and self.name not in state.dropped and self._counts(value):
+        if (value := self._said(storage)) is not UNSET:
             return value
-        if self.override is not UNSET and self._counts(self.override):
-            return self.override
         if getattr(type(storage), "is_hooked", False):
             value = storage.get_default_settings().get(self.name, UNSET)
             if value is not UNSET and self._counts(value):
                 return value
         return self.configured()
+
+    def _said(self, storage: Any) -> Any:
+        """Return what code says, by keyword, assignment or subclass, else `UNSET`."""
+        state = state_of(storage)
+        value = state.given.get(self.name)
+        if self.name in state.given and self.name not in state.dropped and self._counts(value):
+            return value
+        return self.override if self._counts(self.override) else UNSET
 
     def configured(self) -> Any:
         """Return what the settings or the environment give, else `UNSET`."""

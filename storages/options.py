@@ -109,7 +109,8 @@ class _Derived:
         self.reads = reads
         options = [each for each in reads if each is not None]
         computed = [each for each in options if each.is_computed(storage)]
-        found = [each for each in options if each not in computed]
+        # What code says wins over settings and environment; `State.version` counts its changes.
+        found = [e for e in options if e not in computed and not e.is_said(storage)]
         self.computed = [(each, frozen(each.value(storage))) for each in computed]
         settings = [name for each in found for name in each.settings]
         self.settings = tuple(name for name in settings if "." not in name)

@@ -704,6 +704,19 @@ def test_derived_value_is_made_anew_when_an_option_changes_anywhere(settings, mo
     assert colours == [None, "old", "set", "assigned", "environment"]
 
 
+def test_derived_value_of_what_code_says_is_kept_whatever_the_settings_say(settings, monkeypatch):
+    storage = Boiler(colour="red", cups=2)
+    first = storage.steam
+    settings.KETTLE_COLOUR = "set"
+    settings.OLD = {"colour": "old"}
+    monkeypatch.setenv("KETTLE_TINT", "environment")
+    assert storage.steam is first
+    del storage.colour
+    assert storage.steam == ("set", 2)
+    settings.KETTLE_COLOUR = "set again"
+    assert storage.steam == ("set again", 2)
+
+
 def test_derived_value_follows_what_a_callable_gives():
     colours = ["red"]
     storage = Boiler(colour=lambda: colours[0])

@@ -21,7 +21,7 @@ class Watch:
     """
 
     def __init__(self, client: Any, events: Iterable[str], methods: Iterable[str]) -> None:
-        self._own = vars(client)
+        self._own = vars(client).keys()
         # botocore has no public names for either.
         self._emitter = getattr(client.meta.events, "_emitter", None)
         self._events = tuple(events)
@@ -40,7 +40,7 @@ class Watch:
             self._is_alone = not any(map(self._has_others, self._events))
             self.version += 1
             self._seen = cache
-        return self._is_alone and self._methods.isdisjoint(self._own)
+        return self._is_alone and self._own.isdisjoint(self._methods)
 
     def named(self, event: str, name: str) -> list[Any]:
         """Return the handlers of an event that bear a name."""

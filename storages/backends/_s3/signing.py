@@ -66,17 +66,17 @@ class UrlRequest(NamedTuple):
 
 
 class Mac:
-    """HMAC-SHA256 by one key, whose share is computed once (RFC 2104, section 4)."""
+    """HMAC-SHA256 of texts that begin alike; what they share is computed once (RFC 2104, 4)."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, start: str) -> None:
         block = key.ljust(sha256().block_size, b"\0")
-        self._inner = sha256(bytes(each ^ 0x36 for each in block))
+        self._inner = sha256(bytes(each ^ 0x36 for each in block) + start.encode())
         self._outer = sha256(bytes(each ^ 0x5C for each in block))
 
-    def hexdigest(self, text: str) -> str:
-        """Return the code of a text. Several threads may ask at once."""
+    def hexdigest(self, rest: str) -> str:
+        """Return the code of a text, given what follows its start. Threads may ask at once."""
         inner = self._inner.copy()
-        inner.update(text.encode())
+        inner.update(rest.encode())
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.hexdigest()
@@ -86,14 +86,14 @@ class Grant(NamedTuple):
     """What URLs that are signed with the same keys at the same time for the same life share."""
 
     mac: Mac
-    text: str
+    stamp: str
     #: The query as it is signed, and as it is sent.
     signed: str
     sent: str
 
     def signature(self, canonical: str) -> str:
         """Return the signature of a request in its canonical form."""
-        return self.mac.hexdigest(f"{self.text}{sha256(canonical.encode()).hexdigest()}")
+        return self.mac.hexdigest(sha256(canonical.encode()).hexdigest())
 
 
 class Pattern(NamedTuple):
@@ -150,8 +150,10 @@ def granted(keys: Any, scope: str, at: int, seconds: int) -> Grant:
     token = f"&X-Amz-Security-Token={quote(keys.token, safe='')}" if is_temporary else ""
     end = "&X-Amz-SignedHeaders=host"
     return Grant(
-        mac=Mac(signing_key(keys.secret_key, day, scope)),
-        text=f"{_ALGORITHM}\n{stamp}\n{day}/{scope}\n",
+        mac=Mac(
+            signing_key(keys.secret_key, day, scope), f"{_ALGORITHM}\n{stamp}\n{day}/{scope}\n"
+        ),
+        stamp=stamp,
         signed=f"{query}{token}{end}",
         sent=f"{query}{end}{token}",
     )
@@ -261,7 +263,7 @@ def authorization(
     ``request`` is its method, path and query, in lines; ``digest`` is that of its body.
     """
     grant = granted(keys, scope, at, 0)
-    stamp = grant.text.split("\n", 2)[1]
+    stamp = grant.stamp
     said = {"x-amz-date": stamp, "x-amz-content-sha256": digest, "host": host}
     if keys.token:
         said["x-amz-security-token"] = keys.token

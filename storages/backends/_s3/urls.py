@@ -22,7 +22,8 @@ from .errors import ERRORS
 from .options import MAX_EXPIRE, query_name
 from .signing import UrlRequest, UrlSigner, rounded
 
-#: Which request a URL is for, by its method.
+#: Which request a URL is for, by its method; others are for reading.
+GET = "get_object"
 OPERATIONS = {"PUT": "put_object", "DELETE": "delete_object", "HEAD": "head_object"}
 
 _signers: SharedClients[CloudFrontSigner] = SharedClients()
@@ -67,7 +68,7 @@ class S3Urls(S3Connector):
             if seconds > (longest := MAX_EXPIRE - plan.rounding):
                 raise ValueError(f"expire must be from 1 to {longest} seconds.")
             key = self._url_key(plan, name)
-            operation = OPERATIONS.get((http_method or "").upper(), "get_object")
+            operation = OPERATIONS.get(http_method.upper(), GET) if http_method else GET
             # The root of a bucket has no key: its URL is what is left of another's.
             request = UrlRequest(
                 plan.bucket, key or "-", operation, parameters or {}, seconds, http_method
@@ -106,10 +107,9 @@ class S3Urls(S3Connector):
             return again.url(request, rounding)
 
     def _url_key(self, plan: UrlPlan, name: str) -> str:
-        if not name or plan.prefix is None:
-            key = self.key(name, root=True)
-        else:
-            key = plan.prefix + name.rstrip("/")
+        if name and plan.prefix is not None:
+            return plan.prefix + name
+        key = self.key(name, root=True)
         return key + "/" if key and (not name or name.endswith("/")) else key
 
     def _domain_url(

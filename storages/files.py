@@ -121,7 +121,13 @@ class RemoteFile(_File):
         # What is only written stays as it is, also on Windows.
         newline = None if self._mode.reads else "\n"
         options: dict[str, Any] = {"encoding": "utf-8", "newline": newline, **self._text}
-        return io.TextIOWrapper(self._binary, **options)
+        try:
+            return io.TextIOWrapper(self._binary, **options)
+        except BaseException:
+            # An encoding that Python does not know, for one.
+            self._spool = None
+            self._binary.close()
+            raise
 
     def _open_reader(self) -> Buffered:
         with self._storage._errors(self._name):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .contents import COPY_SIZE
 from .driver import Entry, Stream
+from .spool import moved
 
 if TYPE_CHECKING:
     _BufferedReader = io.BufferedReader[Any]
@@ -140,10 +141,7 @@ class Reader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move; the next read asks for what is there."""
         self._check_open()
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._entry.size}[whence]
-        if base + offset < 0:
-            raise OSError(errno.EINVAL, "Cannot seek before the start", self._name)
-        self._position = base + offset
+        self._position = moved((0, self._position, self._entry.size), offset, whence)
         return self._position
 
     def readinto(self, buffer: Any) -> int:

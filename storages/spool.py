@@ -16,6 +16,15 @@ with suppress(ImportError):  # Windows
     import fcntl
 
 
+def moved(starts: tuple[int, int, int], offset: int, whence: int) -> int:
+    """Return where a move leads that begins at one of three positions, as Python numbers them."""
+    if whence not in (io.SEEK_SET, io.SEEK_CUR, io.SEEK_END):
+        raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
+    if starts[whence] + offset < 0:
+        raise OSError(errno.EINVAL, "Cannot move before the start")
+    return starts[whence] + offset
+
+
 class Spool(io.RawIOBase):
     """A temporary file that stays in memory up to ``max_memory`` bytes; 0 is any number.
 
@@ -82,10 +91,7 @@ class Spool(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Move, also past the end."""
-        start = (0, self._file.tell(), self._end())[whence]
-        if start + offset < 0:
-            raise OSError(errno.EINVAL, "Cannot move before the start")
-        return self._file.seek(start + offset)
+        return self._file.seek(moved((0, self._file.tell(), self._end()), offset, whence))
 
     def tell(self) -> int:
         """Return the position in bytes."""

@@ -140,6 +140,7 @@ DRAWN: tuple[tuple[str, Callable[[random.Random], tuple[Any, ...]]], ...] = (
     ("seek", _fixed(0, 2)),
     ("seek", lambda chance: (chance.choice((0, 3, -2)), chance.choice((1, 2)))),
     ("seek", lambda chance: chance.choice(((-1,), (0, 9)))),
+    ("seek data", _fixed()),
     ("back", _fixed()),
     ("tell", _fixed()),
     ("truncate", _fixed()),
@@ -158,6 +159,7 @@ DRAWN: tuple[tuple[str, Callable[[random.Random], tuple[Any, ...]]], ...] = (
     ("close and reopen", _mode),
     ("close and reopen", _mode),
     ("reopen as text", lambda chance: (*_mode(chance), chance.choice(TEXT_OPTIONS))),
+    ("reopen as text", lambda chance: (chance.choice(("r", "r+")), {"encoding": "none"})),
     ("abilities", _fixed()),
     ("size", _fixed()),
     ("save", lambda chance: (chance.choice(CONTENTS), chance.choice(DATA))),
@@ -377,6 +379,12 @@ class Run:
         if arguments == (-1,) and "+" in self.mode:
             return None  # where Python's buffer is after that hangs on its size
         return self.file.seek(*arguments)
+
+    def _seek_data(self) -> Any:
+        # The files of this machine know more kinds of positions than Python's others.
+        with contextlib.suppress(ValueError, OSError):
+            self.file.seek(0, 3)
+        return self.file.seek(0)
 
     def _back(self) -> Any:
         return self.file.seek(self.told)

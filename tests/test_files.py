@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import gzip
 import io
+import os
 import threading
 import tracemalloc
 import uuid
@@ -191,3 +193,41 @@ def test_size_to_read_is_refused_as_python_s_own_files_do(storage: MemoryStorage
         with pytest.raises(ValueError, match="non-negative or -1"):
             file.read(-5)
         assert file.read() == b"content"
+
+
+@pytest.mark.parametrize("whence", [-1, 3, 4, 5])
+@pytest.mark.parametrize("mode", ["rb", "r", "wb", "w", "ab", "a", "r+b", "r+", "w+b", "a+"])
+@pytest.mark.parametrize("is_packed", [False, True], ids=["plain", "gzip"])
+def test_move_of_an_unknown_kind_is_refused_as_python_s_own_files_do(
+    storage: MemoryStorage, mode: str, whence: int, *, is_packed: bool
+) -> None:
+    storage.save("file", ContentFile(b"content"))
+    if is_packed:
+        content, entry = storage.objects["file"]
+        packed = gzip.compress(content)
+        storage.objects["file"] = packed, replace(entry, size=len(packed), encoding="gzip")
+    with storage.open("file", mode) as file:
+        with pytest.raises(ValueError, match="whence"):
+            file.seek(0, whence)
+        assert file.seek(0) == 0
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - which opens one itself
+
+
+def test_reopening_with_an_unknown_encoding_leaves_nothing(storage: MemoryStorage) -> None:
+    storage.max_memory_size = 10
+    storage.save("file", ContentFile(bytes(1000)))
+    file: Any = storage.open("file")
+    file.close()
+    before = descriptors()
+    for mode in ("r", "w", "r+", "a"):
+        with pytest.raises(LookupError, match="unknown encoding"):
+            file.open(mode, encoding="no such encoding")
+        assert file.closed
+        assert descriptors() == before
+    # One that was left open would warn.
+    del file
+    gc.collect()
+    assert storage.open("file").read() == bytes(1000)

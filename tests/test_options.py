@@ -740,3 +740,22 @@ def test_derived_value_that_fails_is_tried_again():
         storage.steam  # noqa: B018
     storage.cups = 2
     assert storage.steam == (None, 2)
+
+
+EVALUATED: list[None] = []
+
+
+def evaluated() -> type:
+    EVALUATED.append(None)
+    return int
+
+
+def test_types_of_options_are_found_out_once_for_a_class():
+    names = [f"option_{number}" for number in range(20)]
+    body = {"__module__": __name__, "__annotations__": dict.fromkeys(names, "evaluated()")}
+    cls = type("Many", (BaseStorage,), body | {name: option(default=1) for name in names})
+    EVALUATED.clear()
+    for value in (2, 3):
+        storage = cls(**dict.fromkeys(names, value))
+        assert [getattr(storage, name) for name in names] == [value] * len(names)
+    assert len(EVALUATED) == len(names)

@@ -269,21 +269,33 @@ def test_buckets_of_one_name_at_two_services_share_nothing() -> None:
 
 def test_directories_of_one_sftp_server_share_nothing_unless_nested() -> None:
     sftp = "storages.backends.sftpstorage.SFTPStorage"
-    media, static, inside = (
-        entry(sftp, host="files.example", root_path=f"/site/{name}/", known_host_file=__file__)
-        for name in ("media", "static", "media/inside")
+    media, static, inside, other = (
+        entry(sftp, host="files.example", params=params, root_path=path, known_host_file=__file__)
+        for params, path in (
+            ({"username": "one"}, "/site/media/"),
+            ({"username": "one"}, "/site/static/"),
+            ({"username": "one", "port": "22"}, "/site/media/inside/"),
+            ({"username": "other"}, "/site/media/"),
+        )
     )
     assert messages(media=media, static=static) == []
+    assert messages(media=media, other=other) == []
     only(messages(media=media, inside=inside), "W004")
 
 
 def test_directories_of_one_ftp_server_share_nothing_unless_nested() -> None:
     ftp = "storages.backends.ftp.FTPStorage"
-    media, static, inside = (
+    media, static, inside, other = (
         entry(ftp, location=f"ftps://{user}:canary@files.example/site/{name}")
-        for user, name in (("one", "media"), ("one", "static"), ("other", "media/inside/"))
+        for user, name in (
+            ("one", "media"),
+            ("one", "static"),
+            ("one", "media/inside/"),
+            ("other", "media"),
+        )
     )
     assert messages(media=media, static=static) == []
+    assert messages(media=media, other=other) == []
     only(messages(media=media, inside=inside), "W004")
 
 

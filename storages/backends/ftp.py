@@ -59,14 +59,13 @@ class FTPStorage(FTPOptions):
         )
 
     def root(self) -> tuple[str, ...]:
-        """Return host, port and the parts of the directory."""
-        server = self._server
-        return (server.host, str(server.port), *filter(None, server.root.split("/")))
+        """Return host, port, user and the parts of the directory.
 
-    @property
-    def login(self) -> str:
-        """Whom it signs in as; another may see other files under the same names."""
-        return self._server.user
+        Another user may see other files under the same names.
+        """
+        server = self._server
+        place = (server.host, str(server.port), server.user or "anonymous")
+        return (*place, *filter(None, server.root.split("/")))
 
     def key(self, name: Name, *, root: bool = False) -> str:
         """Return the path of a name on the server; relative where the location has none."""

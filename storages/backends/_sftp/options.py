@@ -187,13 +187,12 @@ class SFTPOptions(PooledStorage):
     )
 
     def root(self) -> tuple[str, ...]:
-        """Return port, host and the parts of the directory."""
-        return (str(self.params.get("port") or ""), *super().root())
+        """Return port, user, host and the parts of the directory.
 
-    @property
-    def login(self) -> str:
-        """Whom it signs in as; another may see other files under the same names."""
-        return str(self.params.get("username") or "")
+        Another user may see other files under the same names.
+        """
+        place = (str(port_of(self.params)), str(self.params.get("username") or ""))
+        return (*place, *super().root())
 
     def contradictions(self) -> Iterator[str]:
         """Yield what cannot be: waiting for no time or by no connection, and two policies."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from tests.servers.process import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 REPLIES = {
     "USER": "331 Password?",
@@ -40,12 +40,13 @@ class ScriptedFTP(socketserver.ThreadingTCPServer):
     def __init__(
         self,
         replies: Mapping[str, str] | None = None,
-        data: Mapping[str, bytes] | None = None,
+        data: Mapping[str, bytes | Iterable[bytes]] | None = None,
         finals: Mapping[str, str | None] | None = None,
         hang_ups: set[str] | None = None,
         replaces: bool = True,
         ready: str = "350",
         silent: Container[str] = (),
+        source: str = HOST,
     ) -> None:
         super().__init__((HOST, 0), _Session)
         self.replies = {**REPLIES, **(replies or {})}
@@ -55,6 +56,7 @@ class ScriptedFTP(socketserver.ThreadingTCPServer):
         self.replaces = replaces  # whether a rename replaces its target
         self.ready = ready  # code of the reply to RNFR
         self.silent = silent  # commands that are never answered
+        self.source = source  # address from which it opens data connections in active mode
         self.files: dict[str, bytes] = {}
         self.directories = {"/", "/home"}
         self.commands: list[str] = []
@@ -76,6 +78,7 @@ class ScriptedFTP(socketserver.ThreadingTCPServer):
 class _Session(socketserver.StreamRequestHandler):
     server: ScriptedFTP
     passive: socket.socket | None = None
+    active = ("", 0)
     old_name = ""
     working = "/"
     start = 0
@@ -109,11 +112,11 @@ class _Session(socketserver.StreamRequestHandler):
             return self.give(verb, self.server.data[verb])
         return "500 What?" if method is None else method(argument)
 
-    def give(self, verb: str, content: bytes) -> str | None:
+    def give(self, verb: str, content: bytes | Iterable[bytes]) -> str | None:
         self.say("150 Here it comes.")
-        assert self.passive is not None
-        with self.passive, self.passive.accept()[0] as connection:
-            connection.sendall(content)
+        with self.data_connection() as connection, suppress(ConnectionError):
+            for piece in [content] if isinstance(content, bytes) else content:
+                connection.sendall(piece)
         return self.server.finals.get(verb, "226 Done.")
 
     def listen(self) -> int:
@@ -127,20 +130,27 @@ class _Session(socketserver.StreamRequestHandler):
         port = self.listen()
         return f"227 There (192,0,2,1,{port // 256},{port % 256})."
 
+    def port(self, numbers: str) -> str:
+        *host, high, low = numbers.split(",")
+        self.active = ".".join(host), 256 * int(high) + int(low)
+        return "200 Yes."
+
+    def data_connection(self) -> socket.socket:
+        if self.passive is None:
+            return socket.create_connection(self.active, source_address=(self.server.source, 0))
+        with self.passive:
+            return self.passive.accept()[0]
+
     def epsv(self, _: str) -> str:
         return f"229 There (|||{self.listen()}|)."
 
     def stor(self, path: str) -> str | None:
-        assert self.passive is not None
         if path.rpartition("/")[0] not in self.server.directories:
-            self.passive.close()
+            if self.passive is not None:
+                self.passive.close()
             return MISSING
         self.say("150 Go on.")
-        with (
-            self.passive,
-            self.passive.accept()[0] as connection,
-            connection.makefile("rb") as file,
-        ):
+        with self.data_connection() as connection, connection.makefile("rb") as file:
             self.server.files[path] = file.read()
         return self.server.finals.get("STOR", "226 Done.")
 

@@ -168,6 +168,8 @@ class Connection(ftplib.FTP):
         """Open a data connection; with TLS it resumes the session, as vsftpd and proftpd want."""
         data, size = super().ntransfercmd(cmd, rest)
         self.data = without_delay(data)
+        if not self.passiveserver:
+            self._require_own(data)
         if self.context is not None:
             # A copy each time, which costs as much as a request.
             self.session = self.session or cast("ssl.SSLSocket", self.sock).session
@@ -175,6 +177,18 @@ class Connection(ftplib.FTP):
                 data, server_hostname=self.host, session=self.session, suppress_ragged_eofs=False
             )
         return self.data, size
+
+    def _require_own(self, data: socket.socket) -> None:
+        """Raise ConnectionError unless the server opened a data connection: anybody could."""
+        with suppress(OSError):
+            if data.getpeername()[0] == self._peer()[0]:
+                return
+        data.close()
+        raise ConnectionAbortedError(
+            errno.ECONNABORTED,
+            "Another host than the FTP server opened a data connection: if it is one of the "
+            f"server's own, write ftp:// instead of aftp:// in {PLACE}",
+        )
 
     @contextmanager
     def hurried(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,12 +13,20 @@ from storages.utils import is_loopback
 
 from .location import Location, check, parse, without_user_info
 
+_ASCII = bytes(range(128))
+
 
 def _check_encoding(value: str) -> None:
     try:
-        codecs.lookup(value)
-    except LookupError:
-        raise ValueError("must be the name of an encoding that Python knows.") from None
+        keeps_ascii = _ASCII.decode(value).encode(value) == _ASCII == _ASCII.decode(value).encode()
+    except (LookupError, UnicodeError):
+        keeps_ascii = False
+    # A slash and the end of a command are single bytes to a server.
+    if not keeps_ascii:
+        raise ValueError(
+            "must be the name of an encoding that Python knows and that leaves ASCII as it is, "
+            "such as utf-8, latin-1 or cp1251."
+        )
 
 
 def _check_positive(value: float) -> None:
@@ -66,7 +73,8 @@ class FTPOptions(PooledStorage):
     encoding: str | None = option(
         "FTP_STORAGE_ENCODING",
         check=_check_encoding,
-        doc="How names are encoded: by default UTF-8 where the server offers it, else latin-1.",
+        doc="How names are encoded, ASCII as it is: by default UTF-8 where the server offers it, "
+        "else latin-1.",
     )
     timeout: float = option(
         "FTP_STORAGE_TIMEOUT",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BLOCK = 256 * 1024  # bytes sent or received at once
 LONGEST_REPLY = 1 << 20  # bytes
+LONGEST_LISTING = 1 << 28  # bytes, of some millions of names
+LONGEST_LINE = 1 << 16  # bytes
 # One line, or several up to the one that repeats the code without a dash (RFC 959 section 4.2).
 _REPLY = re.compile(rb"(?:(\d\d\d)-[^\n]*\n(?:[^\n]*\n)*?\1(?!-)[^\n]*\n)|(?!\d\d\d-)[^\n]*\n")
 # What follows the lines of a listing that is not whole.
@@ -215,7 +217,12 @@ def lines_of(connection: Connection, command: str) -> tuple[list[str], bool]:
     Letters that have no form in the encoding are kept apart.
     """
     with closing(Download(connection, connection.transfercmd(command))) as download:
-        content = b"".join(iter(lambda: download.read(BLOCK), b""))
+        content = bytearray()
+        while block := download.read(BLOCK):
+            content += block
+            line = len(content) - content.rfind(b"\n")
+            if line > LONGEST_LINE or len(content) > LONGEST_LISTING:
+                raise ftplib.error_proto("a listing that has no end")
         if _CUT.search(download.finish()):
             raise Refusal(errno.EIO, "The server cut its listing: raise its limit of entries")
     text = content.decode(connection.path_encoding, "surrogateescape")

@@ -8,8 +8,10 @@ import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,49 @@ def test_active_mode_lets_the_server_connect(server: FTPServer, raw: FTPDirector
         save(storage)
         assert read(storage) == CONTENT
         assert storage.listdir("") == ([], ["a.bin"])
+
+
+def test_active_mode_takes_a_data_connection_from_the_server_alone() -> None:
+    for source, outcome in ((HOST, nullcontext()), ("127.0.0.2", pytest.raises(ConnectionError))):
+        with ScriptedFTP(source=source) as server:
+            server.files["/home/a.txt"] = b"content"
+            place = server.location.replace("ftp:", "aftp:")
+            with scripted(server, location=place) as storage, outcome as caught:
+                assert read(storage, "a.txt") == b"content"
+        if caught is not None:
+            assert "Another host than the FTP server" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "piece", [b"x" * 1000, b"-rw-r--r-- 1 ftp ftp 0 Jan  2  2020 a\r\n" * 1000]
+)
+def test_listing_without_end_is_an_error(piece: bytes) -> None:
+    with (
+        ScriptedFTP(data={"LIST": repeat(piece)}) as server,
+        scripted(server) as storage,
+        pytest.raises(FTPStorageException, match="a listing that has no end"),
+    ):
+        storage.listdir("")
+
+
+def test_reply_without_end_is_an_error() -> None:
+    with (
+        ScriptedFTP(replies={"CWD": "250-" + "No end.\r\n" * 200_000}) as server,
+        scripted(server) as storage,
+        pytest.raises(FTPStorageException, match="The reply has no end"),
+    ):
+        storage.listdir("")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-7", "cp037", "hex", "idna", "hz"])
+def test_encoding_that_changes_ascii_is_refused(encoding: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"'encoding'.* leaves ASCII as it is"):
+        FTPStorage(f"ftp://{HOST}", encoding=encoding).exists("a")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1251", "shift_jis", "gb18030", "euc_kr"])
+def test_encoding_that_keeps_ascii_is_taken(encoding: str) -> None:
+    assert FTPStorage(f"ftp://{HOST}", encoding=encoding).encoding == encoding
 
 
 def test_location_without_a_path_is_where_signing_in_leads() -> None:

@@ -33,6 +33,7 @@ from urllib3.response import HTTPResponse
 from .handlers import Watch, is_plain
 from .messages import page_of
 from .signing import EMPTY, MOST, authorization, host_of, keys_of, moment_of
+from .wire import Wire, said_in
 
 #: Methods of the client, with what they send and the name of the operation.
 OPERATIONS = {
@@ -176,6 +177,7 @@ class Session:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._wire = Wire(client)
         operations = [name for _, name in OPERATIONS.values()]
         for each in operations:
             # Not for all: what the client asks besides, such as a session of S3 Express, is sent.
@@ -208,7 +210,7 @@ class Session:
             return getattr(self._client, operation)(**arguments)
         outcome: Any
         try:
-            outcome = self._client._endpoint.http_session.send(request)  # noqa: SLF001
+            outcome = self._wire.send(request, shape.base, shape.host)
         except BotoCoreError as exc:
             outcome = exc
         else:
@@ -294,8 +296,7 @@ class Session:
         """Return what an answer says; None if only the client can tell."""
         if answer.status_code not in _SUCCESS:
             return None
-        # Those of botocore's own kind take ten times as long to read.
-        said = {name.lower(): value for name, value in answer.raw.headers.itermerged()}
+        said = said_in(answer)
         about = {"HTTPStatusCode": answer.status_code, "HTTPHeaders": said, "RetryAttempts": 0}
         found: dict[str, Any] | None = None
         if operation == "list_objects_v2":

@@ -1,0 +1,246 @@
+"""Sends small requests by connections that a client keeps, in a fraction of the client's time.
+
+urllib3 opens, secures and checks a connection; one that has served is used here. Its answer is read
+here if it is a success without content, and by `http.client` if it is any other. So are all of the
+answers where others take part in what those libraries do.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from http import client as http
+from types import FunctionType
+from typing import Any
+from weakref import WeakValueDictionary
+
+from botocore.awsrequest import (
+    AWSConnection,
+    AWSHTTPConnection,
+    AWSHTTPSConnection,
+    AWSPreparedRequest,
+    AWSResponse,
+    HeadersDict,
+)
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+from botocore.httpsession import URLLib3Session
+from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ReadTimeoutError as Urllib3Timeout
+
+#: Methods whose success tells all in its headers.
+_METHODS = {"PUT", "HEAD", "DELETE"}
+_CONNECTIONS = {AWSHTTPConnection, AWSHTTPSConnection}
+#: What a request passes otherwise; who watches requests replaces one of them.
+_STEPS = (
+    (URLLib3Session, "send"),
+    (HTTPConnectionPool, "urlopen"),
+    (AWSConnection, "request"),
+    (AWSConnection, "send"),
+    (HTTPConnection, "request"),
+    (HTTPConnection, "putrequest"),
+    (HTTPConnection, "getresponse"),
+    (http.HTTPConnection, "putrequest"),
+    (http.HTTPConnection, "send"),
+    (http.HTTPConnection, "getresponse"),
+)
+#: Where urllib3 tells of each request.
+_LOG = logging.getLogger("urllib3.connectionpool")
+_Pairs = Iterable[tuple[str, str]]
+_READ_SIZE = 64 * 1024
+MOST_HEADERS = 100  # of an answer, for `http.client`
+_END = b"\r\n\r\n"
+_USUAL = re.compile(r"HTTP/1\.1 (200|204) [ -~]*\r\n((?:[\w-]+:[\t -~]*\r\n)+)\r\n", re.ASCII)
+_HEADER = re.compile(r"([\w-]+):[\t ]*([^\r]*?)[\t ]*\r\n")
+
+
+class Wire:
+    """Sends requests by the connections of a client."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        # Weak, since a client that is closed drops them.
+        self._pools: WeakValueDictionary[str, Any] = WeakValueDictionary()
+
+    def send(self, request: AWSPreparedRequest, base: str, host: str) -> AWSResponse:
+        """Send a request to a URL that begins with ``base``, as botocore's HTTP session does."""
+        session = self._client._endpoint.http_session  # noqa: SLF001 - botocore has no public name
+        is_small = request.body is None or isinstance(request.body, bytes)
+        answer: AWSResponse | None = None
+        if is_small and request.method in _METHODS and _is_untouched(session):
+            head = _head(request, base, host)
+            answer = self._sent(session, request, base, head) if head else None
+        if answer is None:
+            answer = session.send(request)
+        return answer
+
+    def _sent(
+        self, session: Any, request: AWSPreparedRequest, base: str, head: bytes
+    ) -> AWSResponse | None:
+        """Return the answer to a request; None if there is no open connection to send it by."""
+        if (pool := self._pools.get(base)) is None:
+            pool = self._pools[base] = session._manager.connection_from_url(base)  # noqa: SLF001
+        connection = pool._get_conn()  # noqa: SLF001 - what urllib3's own steps call
+        is_kept = connection.sock is None or type(connection) not in _CONNECTIONS
+        try:
+            if is_kept:
+                return None
+            answer, is_kept = _exchanged(pool.timeout, connection.sock, request, head)
+        except (TimeoutError, Urllib3Timeout) as exc:
+            raise ReadTimeoutError(endpoint_url=request.url, error=exc) from exc
+        except (OSError, http.HTTPException, HTTPError) as exc:
+            raise ConnectionClosedError(
+                endpoint_url=request.url, request=request, error=exc
+            ) from exc
+        finally:
+            if not is_kept:
+                connection.close()
+            pool._put_conn(connection)  # noqa: SLF001
+        return answer
+
+
+class Success(AWSResponse):
+    """A success without content; what costs more than the request is made when it is asked for."""
+
+    content = b""
+
+    def __init__(
+        self, request: AWSPreparedRequest, status: int, pairs: _Pairs, said: Mapping[str, str]
+    ) -> None:
+        self.url = request.url
+        self.status_code = status
+        self.said = said
+        self._request = request
+        self._pairs = pairs
+
+    @cached_property
+    def raw(self) -> Any:
+        """Give the answer as urllib3 has it."""
+        return _raw(self._request, io.BytesIO(), self._pairs, self.status_code)
+
+    @cached_property
+    def headers(self) -> Any:  # type: ignore[override]
+        """Give the headers as botocore has them."""
+        return HeadersDict(self._pairs)
+
+
+def said_in(answer: AWSResponse) -> dict[str, str]:
+    """Return the headers of an answer by their names in lower case."""
+    if isinstance(answer, Success):
+        return dict(answer.said)
+    # Those of botocore's own kind take ten times as long to read.
+    return {name.lower(): value for name, value in answer.raw.headers.itermerged()}
+
+
+def _is_untouched(session: Any) -> bool:
+    """Return True unless a tracer, a recorder or a log takes part in sending."""
+    if type(session) is not URLLib3Session or "send" in vars(session):
+        return False
+    if _LOG.isEnabledFor(logging.DEBUG) or http.HTTPConnection.debuglevel:
+        return False
+    return all(_is_own(kind, vars(kind).get(name)) for kind, name in _STEPS)
+
+
+def _is_own(kind: type, method: Any) -> bool:
+    return type(method) is FunctionType and method.__globals__.get("__name__") == kind.__module__
+
+
+def _head(request: AWSPreparedRequest, base: str, host: str) -> bytes | None:
+    """Return the lines before the body as `http.client` writes them; None for what it refuses."""
+    headers: Any = request.headers
+    lines = [
+        f"{request.method} {request.url[len(base) :]} HTTP/1.1",
+        f"Host: {host}",
+        "Accept-Encoding: identity",
+        *[f"{name}: {value}" for name, value in headers.items()],
+    ]
+    if not ("".join(lines).isascii() and "".join(lines).isprintable()):
+        return None
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _exchanged(
+    limits: Any, sock: Any, request: AWSPreparedRequest, head: bytes
+) -> tuple[AWSResponse, bool]:
+    """Send a request and return its answer, and whether the connection may serve once more."""
+    body: Any = request.body or b""
+    sock.settimeout(limits.connect_timeout)
+    # A server that will not have a request may answer and close before it has come.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        sock.sendall(head + body)
+    sock.settimeout(limits.read_timeout)
+    data = piece = sock.recv(_READ_SIZE)
+    while piece and _END not in data and len(data) < _READ_SIZE:
+        piece = sock.recv(_READ_SIZE)
+        data += piece
+    return _usual(request, data) or _any(request, _Replayed(data, sock))
+
+
+def _usual(request: AWSPreparedRequest, data: bytes) -> tuple[AWSResponse, bool] | None:
+    """Return a success without content, None for any other answer."""
+    if not (found := _USUAL.fullmatch(data.decode("latin-1"))):
+        return None
+    pairs = _HEADER.findall(found[2])
+    said = {name.lower(): value for name, value in pairs}
+    is_empty = request.method == "HEAD" or found[1] == "204" or said.get("content-length") == "0"
+    is_plain = said.get("connection", "keep-alive").lower() == "keep-alive"
+    is_odd = len(said) < len(pairs) or len(pairs) > MOST_HEADERS or "transfer-encoding" in said
+    if is_odd or not (is_empty and is_plain):
+        return None
+    return Success(request, int(found[1]), pairs, said), True
+
+
+def _any(request: AWSPreparedRequest, source: _Replayed) -> tuple[AWSResponse, bool]:
+    """Return whatever a server answers."""
+    plain = http.HTTPResponse(source, method=request.method)  # type: ignore[arg-type]
+    plain.begin()
+    # A header may go on in the next line.
+    pairs = [(name, value.replace("\r\n", "")) for name, value in plain.getheaders()]
+    raw = _raw(request, plain, pairs, plain.status)
+    answer = AWSResponse(request.url, raw.status, raw.headers, raw)  # type: ignore[arg-type]
+    len(answer.content)  # which reads it
+    return answer, plain.isclosed() and not plain.will_close
+
+
+def _raw(request: AWSPreparedRequest, body: Any, pairs: _Pairs, status: int) -> HTTPResponse:
+    return HTTPResponse(
+        body,
+        HTTPHeaderDict(pairs),
+        status,
+        preload_content=False,
+        decode_content=False,
+        enforce_content_length=False,
+        request_method=request.method,
+        # What says whether all of a body in chunks was read.
+        original_response=body if isinstance(body, http.HTTPResponse) else None,
+    )
+
+
+class _Replayed(io.RawIOBase):
+    """What a socket has told so far, and then the socket."""
+
+    def __init__(self, data: bytes, sock: Any) -> None:
+        self._data = data
+        self._sock = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return it as `http.client` reads a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, and return with how many bytes."""
+        if not self._data:
+            return int(self._sock.recv_into(buffer))
+        piece = self._data[: len(buffer)]
+        self._data = self._data[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)

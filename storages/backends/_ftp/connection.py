@@ -147,11 +147,15 @@ class Connection(ftplib.FTP):
         """Ask where to connect for data, by whichever command the server takes."""
         try:
             return super().makepasv()
-        except REFUSED:
-            if self.af == socket.AF_INET:
-                _, port = ftplib.parse229(self.sendcmd("EPSV"), self._peer())
-            else:
-                _, port = ftplib.parse227(self.sendcmd("PASV"))
+        except REFUSED as refusal:
+            try:
+                if self.af == socket.AF_INET:
+                    _, port = ftplib.parse229(self.sendcmd("EPSV"), self._peer())
+                else:
+                    _, port = ftplib.parse227(self.sendcmd("PASV"))
+            except REFUSED:
+                # The first is of the usual command, and tells what the server misses.
+                raise refusal from None
             return self._peer()[0], port
         except OSError as exc:
             if exc.errno == errno.ENOTCONN:

@@ -425,6 +425,16 @@ def test_refused_data_connection_leaves_the_storage_usable() -> None:
             assert not storage.exists("a.bin")
 
 
+def test_server_that_opens_no_data_connection_is_told_with_its_first_words() -> None:
+    refusals = {"PASV": "500 Use a client supporting PRET.", "EPSV": "502 Not implemented."}
+    with ScriptedFTP(replies=refusals) as server, scripted(server) as storage:
+        for call in (save, read, lambda each: each.listdir("")):
+            server.files["/home/a.bin"] = CONTENT
+            with pytest.raises(FTPStorageException, match="says '500 Use a client supporting PRET"):
+                call(storage)
+            assert server.files == {"/home/a.bin": CONTENT}
+
+
 def test_upload_that_is_cut_once_is_sent_again(tmp_path: Path) -> None:
     with bad_data_line(tmp_path) as (server, proxy), FTPStorage(location(server)) as storage:
         proxy.reset_peer(50_000, "up", times=1)

@@ -829,6 +829,16 @@ def test_proxy_drops_open_connections_and_accepts_new_ones(proxy):
     assert exchange(proxy, b"two") == b"two"
 
 
+def test_proxy_that_ends_as_somebody_connects_leaves_nothing_open(echo):
+    for _ in range(20):
+        proxy = Proxy(*echo.server_address).start()
+        with socket.create_connection(proxy.address, TIMEOUT) as connection:
+            # What the proxy left would be closed by Python, with a warning, which is an error.
+            proxy.close()
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+
+
 def test_proxy_resets_clients_while_its_server_is_away():
     with (
         Proxy(HOST, refusing_port()) as proxy,

@@ -41,6 +41,7 @@ class _Link:
         self.client = client
         self.server = server
         self.ended = False
+        self.broken = False
 
     def ends(self, direction: Direction) -> tuple[socket.socket, socket.socket]:
         """Return where data in that direction comes from and goes to."""
@@ -52,10 +53,10 @@ class _Link:
         _shut(self.client)
         _shut(self.server)
 
-    def close(self, *, reset: bool) -> None:
-        """Close both sides."""
+    def close(self) -> None:
+        """Close both sides; whatever broke one is passed on to the other."""
         for side in (self.client, self.server):
-            if reset:
+            if self.broken:
                 side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             side.close()
 
@@ -202,7 +203,7 @@ class Proxy:
         self.bytes_down = 0
         self._toxics: list[_Toxic] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._accepting: asyncio.Task[None] | None = None
+        self._is_listening = False
         self._flowing = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -319,14 +320,15 @@ class Proxy:
             self._flowing.clear()
 
     async def _listen(self) -> None:
-        if self._accepting is None:
+        if not self._is_listening:
             self._listener.listen(BACKLOG)
-            self._accepting = self._loop.create_task(self._accept())
+            self._loop.add_reader(self._listener, self._accept)
+            self._is_listening = True
 
     async def _refuse(self) -> None:
-        if self._accepting is not None:
-            await _cancel({self._accepting})
-            self._accepting = None
+        if self._is_listening:
+            self._loop.remove_reader(self._listener)
+            self._is_listening = False
             address = self.address
             self._listener.close()
             # Bound and not listening: refused by the kernel, and nobody else takes the port.
@@ -336,28 +338,31 @@ class Proxy:
     async def _drop(self) -> None:
         await _cancel(self._tasks)
 
-    async def _accept(self) -> None:
-        while True:
-            client, _ = await self._loop.sock_accept(self._listener)
-            self.connections += 1
-            task = self._loop.create_task(self._serve(client))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _accept(self) -> None:
+        # Not by a task: one that is cancelled just then would lose the connection, open.
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            return
+        client.setblocking(False)
+        self.connections += 1
+        link = _Link(self.connections, client, socket.socket())
+        task = self._loop.create_task(self._serve(link))
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._end(link, task))
 
-    async def _serve(self, client: socket.socket) -> None:
-        server = socket.socket()
-        link = _Link(self.connections, client, server)
-        reset = False
+    def _end(self, link: _Link, task: asyncio.Task[None]) -> None:
+        link.close()
+        self._tasks.discard(task)
+
+    async def _serve(self, link: _Link) -> None:
         try:
             await self._connect(link)
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(link, "up"))
                 pumps.create_task(self._pump(link, "down"))
         except* OSError:
-            # Whatever broke one side is passed on to the other.
-            reset = True
-        finally:
-            link.close(reset=reset)
+            link.broken = True
 
     async def _connect(self, link: _Link) -> None:
         link.server.setblocking(False)

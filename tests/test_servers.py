@@ -390,6 +390,16 @@ def test_free_ports_of_a_block_are_all_free():
             assert listens(port)
 
 
+@pytest.mark.skipif(not psutil.LINUX, reason="impossible: lists the memory as Linux has it")
+def test_postgresql_leaves_no_shared_memory():
+    with closing(started(PostgreSQL)) as server:
+        maps = [each.path for each in server.processes[0].memory_maps()]
+        shared = [Path(path) for path in maps if path.startswith("/dev/shm/")]
+        assert all(path.exists() for path in shared)
+    assert shared
+    assert not any(path.exists() for path in shared)
+
+
 # The SFTP servers
 
 

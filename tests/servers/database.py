@@ -120,6 +120,11 @@ class PostgreSQL(DatabaseServer):
             connection.sendall(struct.pack(">II", 8 + len(told), 3 << 16) + told)
             return take(connection, 1) == b"R"
 
+    def close(self) -> None:
+        """End it in order first: one that is killed leaves memory to the system for ever."""
+        self.stop()
+        super().close()
+
 
 class MariaDB(DatabaseServer):
     """MariaDB, which takes large contents."""

@@ -46,26 +46,14 @@ class Buffered(_BufferedReader):
         """Read as Python's own does."""
         if size is not None and size != -1:
             return super().read(size)
-        # The standard one joins what it has with the rest; joining holds all of it twice.
-        if isinstance(self.raw, Reader):
-            return self._rest(self.raw)
+        raw = self.raw
+        if isinstance(raw, Reader) and (left := max(raw.size - self.tell(), 0)) <= PROMISED:
+            # The standard one takes memory of the right size, and the reader writes into it.
+            return super().read(left)
+        # Else it joins what it has with the rest; joining holds all of it twice.
         whole = io.BytesIO()
         while piece := super().read(COPY_SIZE):
             whole.write(piece)
-        return whole.getvalue()
-
-    def _rest(self, reader: Reader) -> bytes:
-        """Return all that is left, past this buffer, which would copy it once more."""
-        position = self.tell()
-        # Memory of the right size is neither moved nor copied. What is larger grows as it comes.
-        whole = io.BytesIO(bytes(min(max(reader.size - position, 0), PROMISED)))
-        if ahead := reader.tell() - position:
-            whole.write(super().read(ahead))
-        try:
-            reader.pass_on(whole)
-        finally:
-            # What the buffer holds does not stand before the position any more.
-            self.seek(reader.tell())
         return whole.getvalue()
 
 
@@ -146,7 +134,7 @@ class Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read what is at hand, and wait only where nothing is."""
-        wanted = min(len(buffer), self._entry.size - self._position)
+        wanted = min(len(buffer), COPY_SIZE, self._entry.size - self._position)
         if wanted <= 0:
             return 0
         data = self._take(wanted)
@@ -157,11 +145,6 @@ class Reader(io.RawIOBase):
     def size(self) -> int:
         """The bytes of the file, as they are stored."""
         return self._entry.size
-
-    def pass_on(self, target: io.BytesIO) -> None:
-        """Write all that is left to a file."""
-        while (left := self._entry.size - self._position) > 0:
-            target.write(self._take(min(left, COPY_SIZE)))
 
     def close(self) -> None:
         """Close what is open of the file."""

@@ -12,13 +12,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.test import override_settings
 from django.utils.functional import SimpleLazyObject, lazystr
+from django.utils.module_loading import import_string
 
-from storages.backends.ftp import FTPStorage
 from storages.backends.overwrite import OverwriteStorage
 from storages.backends.s3boto3 import S3Boto3Storage
 from storages.backends.sftpstorage import SFTPStorage
-from storages.backends.symlinkorcopy import SymlinkOrCopyStorage
 from storages.base import BaseStorage
+from storages.checks import backend_classes
 from storages.configured import options_of
 from storages.options import UNSET, derived, option
 
@@ -592,7 +592,7 @@ def test_property_that_asks_its_parent_class_is_right_each_time():
 
 def every_option():
     """Each option of each backend here, with a class that asks its parent class for it."""
-    for cls in (S3Boto3Storage, SFTPStorage, FTPStorage, OverwriteStorage, SymlinkOrCopyStorage):
+    for cls in map(import_string, backend_classes()):
         for each in options_of(cls).values():
             if not (each.required or each.alias_of or each.read):
                 yield pytest.param(cls, each.name, id=f"{cls.__name__}-{each.name}")
@@ -639,6 +639,12 @@ def test_default_that_can_be_changed_is_shared_by_no_two_storages():
     with pytest.raises(TypeError):
         first.object_parameters["ACL"] = "public-read"
     assert second.object_parameters == {}
+
+
+def test_no_option_has_a_default_that_can_be_changed():
+    for cls in map(import_string, backend_classes()):
+        for each in options_of(cls).values():
+            assert not isinstance(each.default, (bytearray, dict, list, set)), (cls, each.name)
 
 
 def test_setting_assigned_later_counts(settings):

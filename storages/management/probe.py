@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -17,7 +17,8 @@ from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
-from storages.configured import Configured, places_of
+from storages.configured import Configured, options_of, places_of
+from storages.options import UNSET, Option
 
 from .common import explained, shown_time
 
@@ -40,6 +41,8 @@ ADVICE: tuple[tuple[type[Exception], str], ...] = (
 )
 #: Errors that a wrong one of them leads to.
 MISPLACED = (ConnectionError, TimeoutError, NotADirectoryError, FileNotFoundError)
+#: Options without which URLs are not signed.
+SIGNING = ("querystring_auth", "expiration_secs")
 #: What to change, by the status with which a URL answered.
 FETCH_ADVICE = {
     401: "The URL asks for a login that browsers have not: let the storage sign its URLs.",
@@ -223,8 +226,11 @@ def advise(step: str, exc: Exception, storage: Storage | None) -> str:
         if not places or any(f"'{each.name}'" in explained(exc) for each in places):
             return ""
         return f"See whether this is right: {' and '.join(map(str, places))}."
-    if isinstance(exc, HTTPError) and exc.code in {401, 403} and not signs(storage):
-        return "Its URLs are not signed: open the directory by a policy, or put a CDN before it."
+    if isinstance(exc, HTTPError) and exc.code in {401, 403} and (option := unsigned_by(storage)):
+        # A class that never signs cannot be told to.
+        change = f"set the {option}, " if option.override is UNSET else ""
+        others = "open the directory by a policy, or put a CDN before it"
+        return f"Its URLs are not signed: {change}{others}."
     if isinstance(exc, HTTPError):
         return FETCH_ADVICE.get(exc.code, "Ask who runs the host of the URL.")
     if isinstance(exc, OSError) and exc.errno and exc.strerror != os.strerror(exc.errno):
@@ -233,6 +239,8 @@ def advise(step: str, exc: Exception, storage: Storage | None) -> str:
     return next((each.format(step=step) for kind, each in ADVICE if isinstance(exc, kind)), "")
 
 
-def signs(storage: Storage | None) -> bool:
-    """Return True unless a storage is told not to sign its URLs."""
-    return getattr(storage, "querystring_auth", True) is not False
+def unsigned_by(storage: Any) -> Option | None:
+    """Return the option that leaves the URLs of a storage unsigned, None where there is none."""
+    declared = options_of(type(storage)) if isinstance(storage, Configured) else {}
+    found = (declared[name] for name in SIGNING if name in declared)
+    return next((each for each in found if not getattr(storage, each.name)), None)

@@ -30,7 +30,7 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from storages.backends.azure_storage import AzureStorage
@@ -301,6 +301,25 @@ def test_unsafe_options_are_told_before_a_deployment(options: dict[str, Any], sa
     storage = AzureStorage(**{"account_name": "acct", "azure_container": "files", **options})
     (sentence,) = storage.insecurities()
     assert says in sentence
+
+
+@pytest.mark.parametrize(
+    ("cls", "cure"),
+    [
+        ("AzureStorage", "set the option 'expiration_secs' (setting AZURE_URL_EXPIRATION_SECS), "),
+        ("AzureStaticStorage", ""),
+    ],
+)
+def test_trial_says_how_strangers_may_read(site: Site, cls: str, cure: str) -> None:
+    entry = {"BACKEND": f"storages.backends.azure_storage.{cls}", "OPTIONS": site.options()}
+    out = io.StringIO()
+    with (
+        override_settings(STORAGES={"default": entry}, DEBUG=False),
+        pytest.raises(CommandError, match="1 of 1 storages failed"),
+    ):
+        call_command("storages_check", stdout=out)
+    said = " ".join(out.getvalue().split())
+    assert f"Its URLs are not signed: {cure}open the directory by a policy" in said
 
 
 # -- names ----------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from urllib3.exceptions import TimeoutError as Urllib3Timeout
 
 from .sockets import Pace, require_own
 
-CONNECTIONS = 50  # kept open to one host; more threads open further ones for one request each
+CONNECTIONS = 64  # kept open to one host; more threads open further ones for one request each
 PATIENCE = 30.0  # seconds of waiting after which what came is counted
 SLOWEST = 1024  # bytes a second below which an answer is given up
 PIECE = 256 * 1024  # bytes

@@ -26,7 +26,7 @@ from .options import READ_PARAMETERS, S3Options
 from .session import Session
 from .signing import UrlSigner
 
-POOL_CONNECTIONS = 50  # of one client; urllib3 throws away what is over it
+POOL_CONNECTIONS = 64  # of one client; urllib3 throws away what is over it
 
 #: Parameters that every request takes.
 EVERY_REQUEST = frozenset({"ExpectedBucketOwner", "RequestPayer"})

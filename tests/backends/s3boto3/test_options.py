@@ -655,7 +655,7 @@ def test_client_config_is_merged_with_single_options() -> None:
     )
     config: Any = storage.config
     assert (config.connect_timeout, config.signature_version) == (7, "s3")
-    assert config.max_pool_connections == 50
+    assert config.max_pool_connections == 64
     assert config.request_checksum_calculation == "when_required"
     assert config.s3 == {
         "addressing_style": "path",

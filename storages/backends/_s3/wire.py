@@ -183,7 +183,9 @@ def _exchanged(
 
 def _usual(request: AWSPreparedRequest, data: bytes) -> tuple[AWSResponse, bool] | None:
     """Return a success without content, None for any other answer."""
-    if not (found := _USUAL.fullmatch(data.decode("latin-1"))):
+    # A longer one may have a line that http.client refuses.
+    is_short = len(data) <= _READ_SIZE
+    if not is_short or not (found := _USUAL.fullmatch(data.decode("latin-1"))):
         return None
     pairs = _HEADER.findall(found[2])
     said = {name.lower(): value for name, value in pairs}

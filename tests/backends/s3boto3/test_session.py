@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +12,6 @@ from unittest import mock
 import boto3
 import pytest
 import time_machine
-from botocore import handlers
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.endpoint import Endpoint
@@ -29,14 +27,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 NOT_COMPARED = {"amz-sdk-invocation-id", "amz-sdk-request", "user-agent", "expect"}
 ODD = "dir é/a+b c%41~'&=;@$,!*().txt"
 
-
-@pytest.fixture(autouse=True)
-def without_moto(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make clients without the handler that moto, once imported, gives to every new session."""
-    own = [each for each in handlers.BUILTIN_HANDLERS if "moto" not in type(each[1]).__module__]
-    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", own)
-    # A changed environment has a session of its own.
-    monkeypatch.setenv("AWS_WITHOUT_MOTO", uuid.uuid4().hex)
+pytestmark = pytest.mark.usefixtures("without_moto")
 
 
 @contextmanager

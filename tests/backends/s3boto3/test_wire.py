@@ -21,6 +21,8 @@ from storages.backends.s3boto3 import S3Boto3Storage
 from tests.backends.s3boto3.server import unshared
 from tests.servers.process import HOST
 
+pytestmark = pytest.mark.usefixtures("without_moto")
+
 ERROR = b"<Error><Code>%s</Code><Message>m</Message></Error>"
 
 

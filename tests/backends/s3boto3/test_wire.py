@@ -33,6 +33,7 @@ def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 
 PLAIN = answer("200 OK")
+HALF = "half a body"
 Script = list[bytes | None]
 #: What a server may answer; None has it say nothing more, and it closes where that is the end.
 ANSWERS: dict[str, Script] = {
@@ -61,7 +62,7 @@ ANSWERS: dict[str, Script] = {
     "another protocol": [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b""],
     "nothing": [b""],
     "half a header": [b'HTTP/1.1 200 OK\r\nETag: "e"', b""],
-    "half a body": [answer("403 Forbidden", ERROR % b"AccessDenied")[:-9], b""],
+    HALF: [answer("403 Forbidden", ERROR % b"AccessDenied")[:-9], b""],
     "silence": [None],
     "silence in a header": [PLAIN[:20], None],
 }
@@ -70,6 +71,13 @@ CALLS: dict[str, Callable[[S3Boto3Storage], Any]] = {
     "stat": lambda storage: storage.stat("a b/é.txt"),
     "delete": lambda storage: storage.delete("a b/é.txt"),
 }
+#: HEAD has no body, and what is asked after a refused one meets a connection that is closing.
+CASES = [
+    pytest.param(name, script, id=f"{name}-{said}")
+    for name in CALLS
+    for said, script in ANSWERS.items()
+    if (name, said) != ("stat", HALF)
+]
 
 
 class Scripted:
@@ -179,8 +187,7 @@ def taken(name: str, script: Script, *, is_ours: bool) -> Any:
         return found, lines, server.bodies, server.connections
 
 
-@pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("script", ANSWERS.values(), ids=list(ANSWERS))
+@pytest.mark.parametrize(("name", "script"), CASES)
 def test_answer_is_taken_as_boto3_takes_it(name: str, script: Script) -> None:
     assert taken(name, script, is_ours=True) == taken(name, script, is_ours=False)
 

@@ -33,7 +33,7 @@ from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.ftp import FTPServer
 from tests.servers.openssh import OpenSSH
 from tests.servers.process import free_port_block
-from tests.servers.proftpd import Proftpd
+from tests.servers.proftpd import Proftpd, ProftpdSFTP
 from tests.servers.proxy import Pieces, Proxy
 from tests.servers.pyftpdlib_server import Pyftpdlib
 from tests.servers.ssh import SSHServer
@@ -232,7 +232,7 @@ def _shown(content: bytes | None) -> str:
 def sftp(server: SSHServer) -> Iterator[Line]:
     """Put a proxy before an SSH server."""
     with server, Proxy(*server.address) as proxy:
-        (server.root / "scan").mkdir()
+        _make_place(server)
         storage = SFTPStorage(
             proxy.host,
             {"port": proxy.port, "username": server.user, "key_filename": str(server.key_file)},
@@ -250,9 +250,7 @@ def ftp(server: FTPServer) -> Iterator[Line]:
     server.data_ports = first, first + DATA_PORTS - 1
     with ExitStack() as stack:
         stack.enter_context(server)
-        (server.root / "scan").mkdir()
-        owner = server.root.stat()
-        os.chown(server.root / "scan", owner.st_uid, owner.st_gid)
+        _make_place(server)
         listeners = [(HERE, 0), *((HERE, first + number) for number in range(DATA_PORTS))]
         targets = [server.port, *(port for _, port in listeners[1:])]
         proxies = [
@@ -264,6 +262,12 @@ def ftp(server: FTPServer) -> Iterator[Line]:
         options: dict[str, Any] = {"ssl_context": _trusting} if server.tls else {}
         place = f"{scheme}://{login}@{HERE}:{proxies[0].port}/scan"
         yield Line(FTPStorage(place, timeout=5, **options), server.root / "scan", proxies)
+
+
+def _make_place(server: FTPServer | SSHServer) -> None:
+    place, owner = server.root / "scan", server.root.stat()
+    place.mkdir()
+    os.chown(place, owner.st_uid, owner.st_gid)
 
 
 def _trusting() -> ssl.SSLContext:
@@ -282,6 +286,7 @@ LINES: dict[str, Callable[[], Any]] = {
     "sftp-openssh": lambda: sftp(OpenSSH()),
     "sftp-openssh-plain": lambda: sftp(OpenSSH(denied=("posix-rename",))),
     "sftp-asyncssh": lambda: sftp(AsyncSSH()),
+    "sftp-proftpd": lambda: sftp(ProftpdSFTP()),
     "ftp-pyftpdlib": lambda: ftp(Pyftpdlib()),
     "ftp-pyftpdlib-tls": lambda: ftp(Pyftpdlib("explicit")),
     "ftp-vsftpd": lambda: ftp(Vsftpd()),

@@ -8,7 +8,7 @@ from tests import scan
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.openssh import OpenSSH
 from tests.servers.process import Server
-from tests.servers.proftpd import Proftpd
+from tests.servers.proftpd import Proftpd, ProftpdSFTP
 from tests.servers.pyftpdlib_server import Pyftpdlib
 from tests.servers.vsftpd import Vsftpd
 
@@ -16,6 +16,7 @@ NEEDS: dict[str, type[Server]] = {
     "sftp-openssh": OpenSSH,
     "sftp-openssh-plain": OpenSSH,
     "sftp-asyncssh": AsyncSSH,
+    "sftp-proftpd": ProftpdSFTP,
     "ftp-pyftpdlib-tls": Pyftpdlib,
     "ftp-vsftpd": Vsftpd,
     "ftp-proftpd": Proftpd,

@@ -30,6 +30,7 @@ class Files(asyncssh.SFTPServer):
 
     quirks: Quirks
     root: str
+    barrier: asyncio.Barrier
 
     def __init__(self, channel: asyncssh.SSHServerChannel[bytes]) -> None:
         super().__init__(channel, chroot=self.root.encode())
@@ -62,6 +63,21 @@ class Files(asyncssh.SFTPServer):
         if not self.quirks.posix_rename:
             raise asyncssh.SFTPOpUnsupported("Operation not supported")
         return super().posix_rename(oldpath, newpath)
+
+    async def rename(self, oldpath: bytes, newpath: bytes) -> None:
+        self._require_free(self.map_path(newpath))
+        if self.quirks.looks:
+            await self.barrier.wait()
+        super().posix_rename(oldpath, newpath)
+
+    def _require_free(self, path: bytes) -> None:
+        if os.path.lexists(path):
+            raise asyncssh.SFTPFailure("Failure")
+
+    def link(self, oldpath: bytes, newpath: bytes) -> Any:
+        if not self.quirks.links:
+            raise asyncssh.SFTPOpUnsupported("Operation not supported")
+        return super().link(oldpath, newpath)
 
     def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> Any:
         self._change(attrs)
@@ -126,6 +142,7 @@ async def serve(settings: dict[str, Any]) -> None:
     """Serve until the process is ended."""
     Files.quirks = Quirks(**settings["quirks"])
     Files.root = settings["root"]
+    Files.barrier = asyncio.Barrier(Files.quirks.looks or 1)
     asyncssh.sftp.MAX_SFTP_WRITE_LEN = Files.quirks.most
     await asyncssh.listen(
         settings["host"],

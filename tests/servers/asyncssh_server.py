@@ -19,6 +19,7 @@ class Quirks:
     """What the server is to do otherwise than a good one."""
 
     posix_rename: bool = True  # False: the extension is not there
+    links: bool = True  # False: the extension is there, and hard links are not
     setstat: bool = True  # False: changes of mode, owner and times are refused
     knows_setstat: bool = True  # False: it has no such thing
     quota: int | None = None  # bytes a file may have; writing more fails
@@ -30,6 +31,7 @@ class Quirks:
     vague: bool = False  # it says "failure" where a directory is missing
     short: bool = False  # reads bring half of what was asked for
     extra: int = 0  # bytes that it tells too much of each file's size
+    looks: int = 0  # so many clients look whether a name is free before one of them takes it
     clock: int = 0  # seconds by which it is fast
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from storages import temporaries
 from storages.temporaries import NO_EXCLUSION, beside, notice
 
+from .messages import Attributes
 from .session import CREATE_NEW, Session
 
 Way = Literal["rename", "link", "create", "nothing"]
@@ -22,7 +23,9 @@ def take(session: Session, temporary: str, path: str) -> None:
         session.move(temporary, path)
     elif way == "link":
         session.link(temporary, path)
-        session.remove_file(temporary)
+        # The name is taken, whatever comes of this.
+        with suppress(*session.refusals):
+            session.remove_file(temporary)
     elif way == "create":
         _create(session, temporary, path)
     else:
@@ -30,6 +33,24 @@ def take(session: Session, temporary: str, path: str) -> None:
             if session.is_there(path):
                 raise FileExistsError(errno.EEXIST, "The name is taken")
             session.move(temporary, path)
+
+
+def is_linked(session: Session, temporary: str, path: str) -> bool:
+    """Return True if two names are one file: a time that is set by one is told by the other."""
+    try:
+        time, other = (session.lookup(each).modified for each in (temporary, path))
+        if time is None or time != other:
+            return False
+        _set_time(session, temporary, time - 1)
+        is_one = session.lookup(path).modified == time - 1
+        _set_time(session, temporary, time)
+    except session.refusals:
+        return False
+    return is_one
+
+
+def _set_time(session: Session, path: str, seconds: int) -> None:
+    session.set_attributes(path, Attributes(accessed=seconds, modified=seconds))
 
 
 def _create(session: Session, temporary: str, path: str) -> None:
@@ -64,12 +85,14 @@ def _probe(session: Session, path: str) -> Way:
 def _way(session: Session, first: str, second: str, third: str) -> Way:
     for path in (first, second):
         session.close(session.open(path, CREATE_NEW))
+    # A system links in one step. Servers that refuse to rename to a taken name may look for it
+    # first and rename then: two clients can get the name between the steps (ProFTPD's mod_sftp).
+    has_links = "hardlink@openssh.com" in session.extensions
+    is_linked_once = has_links and _takes(session.link, first, third, session)
+    if is_linked_once and not _takes(session.link, second, third, session):
+        return "link"
     if not _takes(session.move, first, second, session):
         return "rename"
-    links = "hardlink@openssh.com" in session.extensions
-    tries = [links and _takes(session.link, second, third, session) for _ in range(2)]
-    if tries == [True, False]:
-        return "link"
     try:
         session.close(session.open(second, CREATE_NEW))
     except session.refusals:
@@ -81,5 +104,9 @@ def _takes(rename: Callable[[str, str], None], path: str, target: str, session: 
     try:
         rename(path, target)
     except session.refusals:
+        return False
+    except OSError as exc:
+        if exc.errno != errno.EOPNOTSUPP:
+            raise
         return False
     return True

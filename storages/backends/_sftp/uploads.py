@@ -12,7 +12,7 @@ from storages.driver import Source
 from storages.temporaries import RENAMES, STEPS_ASIDE, Aside, beside, corrected, notice, sweep
 
 from .messages import NOTHING, Attributes, Refused, moment
-from .names import take
+from .names import is_linked, take
 from .session import CREATE_NEW, Session
 
 SWEPT = 1000  # entries of a directory that are looked at for such files
@@ -76,7 +76,7 @@ class Upload:
         if not self._is_published:
             temporary = self._temporaries[-1]
             # Where the reply was lost, the renaming may have been done.
-            if not (self._was_tried and _found(session, temporary) is None):
+            if not (self._was_tried and self._is_done(session, temporary)):
                 self._was_tried = True
                 self._rename(session, temporary)
             self._temporaries.pop()
@@ -175,6 +175,15 @@ class Upload:
             is_full = exc.errno == errno.EIO and session.is_full(self.directory or ".")
         if is_full:
             raise OSError(errno.ENOSPC, "The server's disk is full: make room on it") from exc
+
+    def _is_done(self, session: Session, temporary: str) -> bool:
+        """Return True if a request whose reply was lost gave the file its name."""
+        if _found(session, temporary) is None:
+            return True
+        if self._overwrite or not is_linked(session, temporary, self._path):
+            return False
+        session.remove_file(temporary)
+        return True
 
     def _rename(self, session: Session, temporary: str) -> None:
         for _ in range(RENAMES - 1):

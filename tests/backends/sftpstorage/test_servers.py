@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,22 @@ def test_server_that_gives_a_name_to_several_is_told_once(
             assert [save(storage), save(storage) != "a.bin"] == ["a.bin", True]
         assert NO_EXCLUSION in storage.notices()
     assert caplog.record_tuples.count(("storages", logging.WARNING, NO_EXCLUSION)) == 1
+
+
+def test_server_that_looks_before_it_renames_gives_a_name_to_one_client() -> None:
+    # ProFTPD's mod_sftp: between the look and the renaming another client may get the name.
+    for server in running(AsyncSSH(Quirks(looks=2))):
+        with SFTPStorage(**options(server)) as storage, ThreadPoolExecutor() as pool:
+            names = list(pool.map(lambda _: save(storage), range(2)))
+            assert len(set(names)) == 2
+            assert sorted(RawDirectory(server.root).names()) == sorted(names)
+
+
+def test_server_that_makes_no_links_though_it_says_so_gives_a_name_once() -> None:
+    for server in running(AsyncSSH(Quirks(links=False))):
+        with SFTPStorage(**options(server)) as storage:
+            assert [save(storage), save(storage) != "a.bin"] == ["a.bin", True]
+            assert len(RawDirectory(server.root).names()) == 2
 
 
 def test_server_may_change_its_keys_in_the_middle_of_a_transfer(tmp_path: Path) -> None:

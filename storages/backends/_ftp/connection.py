@@ -33,6 +33,7 @@ class Connection(ftplib.FTP):
     data: socket.socket | None = None
     #: The TLS session that data connections resume.
     session: ssl.SSLSession | None = None
+    _home: str | None = None
 
     def __init__(
         self,
@@ -112,6 +113,15 @@ class Connection(ftplib.FTP):
         self.voidcmd("TYPE I")
 
     # -- what ftplib leaves open ------------------------------------------------------------------
+
+    def home(self) -> str:
+        """Return the directory that signing in leads to, empty if the server does not tell it."""
+        if self._home is None:
+            self._home = ""
+            with suppress(*REFUSED, ftplib.error_reply):
+                path = ftplib.parse257(self.sendcmd("PWD"))
+                self._home = path.encode("latin-1").decode(self.path_encoding, "surrogateescape")
+        return self._home
 
     def sendcmd(self, cmd: str) -> str:
         """Send a command and return the reply."""

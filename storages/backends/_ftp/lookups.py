@@ -14,7 +14,6 @@ import ftplib
 import posixpath
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Final
 
 from storages.driver import Entry
@@ -46,14 +45,13 @@ class Lookups(Timed):
 
     def path(self, key: str) -> str:
         """Return the absolute path of a key, which may begin where signing in leads to."""
-        whole = key if key.startswith("/") else posixpath.join(self.home, key)
-        return whole.rstrip("/") or "/"
-
-    @cached_property
-    def home(self) -> str:
-        """Return the directory that signing in leads to."""
-        path = ftplib.parse257(self.sendcmd("PWD"))
-        return path.encode("latin-1").decode(self.path_encoding, "surrogateescape")
+        home = "/" if key.startswith("/") else self.home()
+        if not home:
+            raise Refusal(
+                errno.EPROTO,
+                "The FTP server does not tell where a login begins: give 'location' a path",
+            )
+        return posixpath.join(home, key).rstrip("/") or "/"
 
     # -- what is there ----------------------------------------------------------------------------
 
@@ -163,7 +161,7 @@ class Lookups(Timed):
     def _enter(self, path: str) -> bool:
         """Make a directory the working one; return False if that is refused."""
         # Asked for before it cannot be asked for any more.
-        assert self.home
+        self.home()
         try:
             self.ask("CWD", path)
         except UnknownCommand:

@@ -124,6 +124,21 @@ def test_active_mode_takes_a_data_connection_from_the_server_alone() -> None:
             assert "Another host than the FTP server" in str(caught.value)
 
 
+@pytest.mark.parametrize("reply", ["257 You are at home.", "502 No.", "550 No."])
+def test_server_that_does_not_tell_where_a_login_begins_needs_a_path(reply: str) -> None:
+    with ScriptedFTP({"PWD": reply}) as server:
+        with scripted(server) as storage:
+            assert save(storage, "a.txt", b"content") == "a.txt"
+            assert read(storage, "a.txt") == b"content"
+            assert storage.listdir("") == ([], ["a.txt"])
+        place = server.location.removesuffix("/home")
+        with (
+            scripted(server, location=place) as storage,
+            pytest.raises(OSError, match="give 'location' a path"),
+        ):
+            storage.exists("a.txt")
+
+
 @pytest.mark.parametrize(
     "piece", [b"x" * 1000, b"-rw-r--r-- 1 ftp ftp 0 Jan  2  2020 a\r\n" * 1000]
 )

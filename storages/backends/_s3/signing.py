@@ -234,7 +234,7 @@ class UrlSigner:
     def _by_client(self, request: UrlRequest) -> str:
         url: str = self._client.generate_presigned_url(
             ClientMethod=request.operation,
-            Params={"Bucket": request.bucket, "Key": request.key, **request.parameters},
+            Params={**request.parameters, "Bucket": request.bucket, "Key": request.key},
             ExpiresIn=request.seconds,
             HttpMethod=request.method,
         )

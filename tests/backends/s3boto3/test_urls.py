@@ -138,6 +138,12 @@ def test_parameters_that_boto3_does_not_know_are_named_as_such() -> None:
         storage().url("a.txt", parameters={"ResponseColour": "red"})
 
 
+def test_parameters_lead_to_no_other_file() -> None:
+    # They may come from a form; name and bucket are the storage's to say.
+    url = storage().url("a.txt", parameters={"Key": "secret.txt", "Bucket": "another"})
+    assert urlsplit(url).path == urlsplit(storage().url("a.txt")).path
+
+
 def test_url_for_an_upload_takes_the_parameters_of_one(weed: Site) -> None:
     url = weed.storage().url("a.txt", parameters={"ContentType": "text/x"}, http_method="PUT")
     headers = {"Content-Type": "text/x"}

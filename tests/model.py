@@ -381,7 +381,9 @@ class Run:
         return self.file.seek(*arguments)
 
     def _seek_data(self) -> Any:
-        # The files of this machine know more kinds of positions than Python's others.
+        # The files of this machine know more kinds of positions than Python's others. Before
+        # Python 3.13 a move that is refused leaves any file with unwritten bytes in disorder.
+        self.file.flush()
         with contextlib.suppress(ValueError, OSError):
             self.file.seek(0, 3)
         return self.file.seek(0)

@@ -54,7 +54,7 @@ _LOG = logging.getLogger("urllib3.connectionpool")
 _Pairs = Iterable[tuple[str, str]]
 _READ_SIZE = 64 * 1024
 MOST_HEADERS = 100  # of an answer, for `http.client`
-_END = b"\r\n\r\n"
+_END = re.compile(rb"\n\r?\n")
 _USUAL = re.compile(r"HTTP/1\.1 (200|204) [ -~]*\r\n((?:[\w-]+:[\t -~]*\r\n)+)\r\n", re.ASCII)
 _HEADER = re.compile(r"([\w-]+):[\t ]*([^\r]*?)[\t ]*\r\n")
 
@@ -70,27 +70,26 @@ class Wire:
     def send(self, request: AWSPreparedRequest, base: str, host: str) -> AWSResponse:
         """Send a request to a URL that begins with ``base``, as botocore's HTTP session does."""
         session = self._client._endpoint.http_session  # noqa: SLF001 - botocore has no public name
-        is_small = request.body is None or isinstance(request.body, bytes)
+        body: Any = request.body or b""
         answer: AWSResponse | None = None
-        if is_small and request.method in _METHODS and _is_untouched(session):
+        if isinstance(body, bytes) and request.method in _METHODS and _is_untouched(session):
             head = _head(request, base, host)
-            answer = self._sent(session, request, base, head) if head else None
-        if answer is None:
-            answer = session.send(request)
-        return answer
+            answer = self._sent(session, request, base, head + body) if head else None
+        return answer or session.send(request)
 
     def _sent(
-        self, session: Any, request: AWSPreparedRequest, base: str, head: bytes
+        self, session: Any, request: AWSPreparedRequest, base: str, message: bytes
     ) -> AWSResponse | None:
         """Return the answer to a request; None if there is no open connection to send it by."""
         if (pool := self._pools.get(base)) is None:
             pool = self._pools[base] = session._manager.connection_from_url(base)  # noqa: SLF001
         connection = pool._get_conn()  # noqa: SLF001 - what urllib3's own steps call
-        is_kept = connection.sock is None or type(connection) not in _CONNECTIONS
+        is_kept = connection.sock is not None
         try:
-            if is_kept:
+            if not is_kept or type(connection) not in _CONNECTIONS:
                 return None
-            answer, is_kept = _exchanged(pool.timeout, connection.sock, request, head)
+            is_kept = False
+            answer, is_kept = _exchanged(pool.timeout, connection.sock, request, message)
         except (TimeoutError, Urllib3Timeout) as exc:
             raise ReadTimeoutError(endpoint_url=request.url, error=exc) from exc
         except (OSError, http.HTTPException, HTTPError) as exc:
@@ -100,7 +99,8 @@ class Wire:
         finally:
             if not is_kept:
                 connection.close()
-            pool._put_conn(connection)  # noqa: SLF001
+            # Closed, it may not know of the certificates that botocore is about to tell the pool.
+            pool._put_conn(connection if is_kept else None)  # noqa: SLF001
         return answer
 
 
@@ -133,8 +133,10 @@ def said_in(answer: AWSResponse) -> dict[str, str]:
     """Return the headers of an answer by their names in lower case."""
     if isinstance(answer, Success):
         return dict(answer.said)
-    # Those of botocore's own kind take ten times as long to read.
-    return {name.lower(): value for name, value in answer.raw.headers.itermerged()}
+    # Those of botocore's own kind take ten times as long to read. A recorder has its own.
+    headers: Any = answer.raw.headers
+    pairs = getattr(headers, "itermerged", headers.items)()
+    return {name.lower(): value for name, value in pairs}
 
 
 def _is_untouched(session: Any) -> bool:
@@ -165,18 +167,19 @@ def _head(request: AWSPreparedRequest, base: str, host: str) -> bytes | None:
 
 
 def _exchanged(
-    limits: Any, sock: Any, request: AWSPreparedRequest, head: bytes
+    limits: Any, sock: Any, request: AWSPreparedRequest, message: bytes
 ) -> tuple[AWSResponse, bool]:
     """Send a request and return its answer, and whether the connection may serve once more."""
-    body: Any = request.body or b""
     sock.settimeout(limits.connect_timeout)
     # A server that will not have a request may answer and close before it has come.
     with suppress(BrokenPipeError, ConnectionResetError):
-        sock.sendall(head + body)
+        sock.sendall(message)
     sock.settimeout(limits.read_timeout)
-    data = piece = sock.recv(_READ_SIZE)
-    while piece and _END not in data and len(data) < _READ_SIZE:
-        piece = sock.recv(_READ_SIZE)
+    data = b""
+    while not _END.search(data) and len(data) < _READ_SIZE:
+        if not (piece := sock.recv(_READ_SIZE)):
+            # For http.client it is whole, and what there is of a number is a size.
+            raise http.RemoteDisconnected("The answer ends in its header")
         data += piece
     return _usual(request, data) or _any(request, _Replayed(data, sock))
 
@@ -242,7 +245,6 @@ class _Replayed(io.RawIOBase):
         """Fill a buffer, and return with how many bytes."""
         if not self._data:
             return int(self._sock.recv_into(buffer))
-        piece = self._data[: len(buffer)]
-        self._data = self._data[len(piece) :]
+        piece, self._data = self._data[: len(buffer)], self._data[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)

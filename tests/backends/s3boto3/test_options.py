@@ -688,8 +688,25 @@ def test_proxy_that_is_away_is_named_without_its_password() -> None:
     assert "canary" not in str(raised.value)
 
 
-def test_certificate_is_verified_by_the_bundle_of_the_option(secure: Site) -> None:
-    assert secure.storage(verify=str(authority().ca_file)).exists("a.txt") is False
+def once() -> dict[str, Any]:
+    """Return a ``client_config`` whose client has no connection yet, and tries once."""
+    return {**unshared(), "retries": {"total_max_attempts": 1}}
+
+
+#: Requests of each kind.
+FIRST = [
+    lambda storage: storage.exists("a.txt"),
+    lambda storage: storage.save("a.txt", ContentFile(b"content")),
+    lambda storage: storage.delete("a.txt"),
+]
+
+
+@pytest.mark.parametrize("first", FIRST, ids=["exists", "save", "delete"])
+def test_certificate_is_verified_by_the_bundle_of_the_option(
+    secure: Site, first: Callable[[S3Boto3Storage], object]
+) -> None:
+    first(secure.storage(verify=str(authority().ca_file), client_config=once()))
+    assert secure.sent()
 
 
 def test_certificate_is_refused_by_default(secure: Site) -> None:
@@ -700,8 +717,12 @@ def test_certificate_is_refused_by_default(secure: Site) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-def test_certificate_is_not_looked_at_with_verify_off(secure: Site) -> None:
-    assert secure.storage(verify=False).exists("a.txt") is False
+@pytest.mark.parametrize("first", FIRST, ids=["exists", "save", "delete"])
+def test_certificate_is_not_looked_at_with_verify_off(
+    secure: Site, first: Callable[[S3Boto3Storage], object]
+) -> None:
+    first(secure.storage(verify=False, client_config=once()))
+    assert secure.sent()
 
 
 def test_plain_http_is_spoken_without_ssl() -> None:

@@ -16,8 +16,6 @@ from typing import Any
 from benchmarks.peers.tools import OWN
 from benchmarks.report import MIB
 
-BARE = "boto3"
-
 
 @dataclass
 class Figure:

@@ -14,8 +14,18 @@ from typing import IO, Any
 
 from benchmarks.peers import trees
 from benchmarks.peers.distant import Distant
-from benchmarks.peers.figures import BARE, Figures
-from benchmarks.peers.tools import OWN, PACKAGES, SITE, SYNCS, Peers, Responder, environment, run
+from benchmarks.peers.figures import Figures
+from benchmarks.peers.tools import (
+    BARE,
+    OWN,
+    PACKAGES,
+    SITE,
+    SYNCS,
+    Peers,
+    Responder,
+    environment,
+    run,
+)
 from benchmarks.report import MIB
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmarks.peers.figures import BARE, Figures
-from benchmarks.peers.tools import OWN
+from benchmarks.peers.figures import Figures
+from benchmarks.peers.tools import BARE, OWN
 from benchmarks.report import MIB, Row
 
 PUBLIC = "django-storages"

@@ -19,13 +19,14 @@ from tests.servers.process import HOST, Server
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(__file__).parent / "site"
 OWN = "this package"
+BARE = "boto3"
 #: The Django packages among the peers, and whatever else copies folders.
 PACKAGES = [OWN, "django-storages", "collectfasta", "django-s3-storage"]
 SYNCS = ["aws s3 sync", "s5cmd", "rclone"]
 #: The same Django and boto3 as here, so that only the packages differ.
+COMMON = [f"Django=={django.get_version()}", f"boto3=={boto3.__version__}"]
 INSTALLED = [
-    f"Django=={django.get_version()}",
-    f"boto3=={boto3.__version__}",
+    *COMMON,
     "awscli",
     "collectfasta",
     "django-s3-storage",
@@ -73,34 +74,58 @@ class Responder(Server):
         return found
 
 
-class Peers:
-    """The environment that the peers are installed in, away from this package."""
+class Environment:
+    """A virtual environment that holds these requirements and nothing else."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, requirements: list[str]) -> None:
         self.folder = folder.resolve()
+        self.requirements = requirements
         self.bin = self.folder / "bin"
-        self.versions: dict[str, str] = {}
+        self.python = self.bin / "python"
 
     def install(self) -> None:
         """Make the environment, unless it is there as it should be."""
-        stamp, wanted = self.folder / "installed.txt", "\n".join(INSTALLED)
+        stamp, wanted = self.folder / "installed.txt", "\n".join(self.requirements)
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-            print(f"Installing the peers into {self.folder}", file=sys.stderr)
+            print(f"Installing into {self.folder}", file=sys.stderr)
             subprocess.run([sys.executable, "-m", "venv", "--clear", self.folder], check=True)
-            subprocess.run([self.bin / "pip", "install", "--quiet", *INSTALLED], check=True)
+            subprocess.run([self.bin / "pip", "install", "--quiet", *self.requirements], check=True)
             stamp.write_text(wanted, encoding="utf-8")
+
+    def versions(self) -> dict[str, str]:
+        """Return what is installed of what was wanted, by its name in lower case."""
         listed = subprocess.run(
             [self.bin / "pip", "list", "--format=json", "--disable-pip-version-check"],
             check=True,
             capture_output=True,
         )
         found = {each["name"].lower(): each["version"] for each in json.loads(listed.stdout)}
-        names = [each.partition("==")[0].partition("[")[0].lower() for each in INSTALLED]
-        self.versions = {name: found[name] for name in names}
+        names = [each.partition("==")[0].partition("[")[0].lower() for each in self.requirements]
+        return {name: found[name] for name in names}
+
+
+class Peers:
+    """The peers' environment, and one for this package and bare boto3, as their users have it.
+
+    What else is installed where the tests run would be measured with them: botocore imports
+    pyOpenSSL where it is there, which alone takes a twentieth of a second.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._peers = Environment(folder, INSTALLED)
+        self._own = Environment(folder.with_name("own"), COMMON)
+        self.bin = self._peers.bin
+        self.versions: dict[str, str] = {}
+
+    def install(self) -> None:
+        """Make the environments, unless they are there as they should be."""
+        self._own.install()
+        self._peers.install()
+        self.versions = self._peers.versions()
 
     def python(self, peer: str) -> Path:
-        """Return the Python that has a package: this one for ours and for bare boto3."""
-        return Path(sys.executable) if peer in {OWN, "boto3"} else self.bin / "python"
+        """Return the Python that has a package."""
+        return (self._own if peer in {OWN, BARE} else self._peers).python
 
     def command(self, peer: str, folder: Path, url: str) -> list[str]:
         """Return the command that brings a folder into the bucket."""
@@ -147,7 +172,7 @@ def environment(
         "PEER": peer,
         "S3_URL": url,
         "FILES": str(folder or ""),
-        "PYTHONPATH": str(SITE),
+        "PYTHONPATH": f"{SITE}{os.pathsep}{ROOT}" if peer == OWN else str(SITE),
         "DJANGO_SETTINGS_MODULE": "peer_settings",
         "RCLONE_CONFIG": str(home / "rclone.conf"),
         "RCLONE_S3_PROVIDER": "Other",
@@ -157,8 +182,6 @@ def environment(
     }
     if hashed:
         given["HASHED"] = "yes"
-    if tree := os.environ.get("STORAGES_TREE"):
-        given |= {"STORAGES_TREE": tree}
     return given
 
 

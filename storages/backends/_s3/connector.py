@@ -7,7 +7,9 @@ import os
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -64,10 +66,12 @@ _READ_BY_BOTO3 = re.compile(r"AWS_|BOTO_|HOME$|\w*CA_BUNDLE$|\w+_PROXY$", re.IGN
 _SPECIAL = re.compile(r"arn:.*|.*--x-s3")
 
 
-class Connection(NamedTuple):
-    """A boto3 resource, the configuration that it was made with, and what its use has shown."""
+@dataclass(eq=False)
+class Connection:
+    """A boto3 client, what it was made by and with, and what its use has shown."""
 
-    resource: Any
+    client: Any
+    maker: boto3.session.Session
     config: Config
     signer: UrlSigner
     session: Session
@@ -77,8 +81,18 @@ class Connection(NamedTuple):
     @property
     def is_exclusive(self) -> bool | None:
         """True if the service keeps to ``If-None-Match``, None if that is to be found out."""
-        endpoint = self.resource.meta.client.meta.endpoint_url
+        endpoint = self.client.meta.endpoint_url
         return True if is_aws(endpoint) or is_r2(endpoint) else self.shown.get("exclusive")
+
+    @cached_property
+    def resource(self) -> Any:
+        """The boto3 resource of the client, which costs more time than few sites have use for."""
+        # boto3 makes a resource around a client of its own, which is left alone.
+        meta = self.client.meta
+        made = self.maker.resource(
+            "s3", region_name=meta.region_name, endpoint_url=meta.endpoint_url
+        )
+        return type(made)(client=self.client)
 
 
 _connections: SharedClients[Connection] = SharedClients()
@@ -101,7 +115,7 @@ class S3Connector(S3Options):
     @derived
     def client(self) -> Any:
         """Give the boto3 client of `connection`."""
-        return self._connection.resource.meta.client
+        return self._connection.client
 
     @property
     def config(self) -> Config:
@@ -152,11 +166,11 @@ class S3Connector(S3Options):
                 config = config.merge(Config(signature_version=UNSIGNED))
             # Only a client knows what environment and profile say of regions and endpoints.
             is_known = bool(endpoint_url) and not is_aws(str(endpoint_url))
-            found = None if is_known else self._resource(session, endpoint_url, config)
-            rest = dict(self._fitting(session, config, found and found.meta.client.meta))
-            if found is None or rest:
+            client = None if is_known else self._client(session, endpoint_url, config)
+            rest = dict(self._fitting(session, config, client and client.meta))
+            if client is None or rest:
                 config = config.merge(Config(**rest))
-                found = self._resource(session, endpoint_url, config)
+                client = self._client(session, endpoint_url, config)
         except ProfileNotFound as exc:
             raise ImproperlyConfigured(
                 f"{type(self).__name__}: there is no profile as 'session_profile' "
@@ -168,8 +182,7 @@ class S3Connector(S3Options):
                 f"{type(self).__name__}: boto3 refuses 'endpoint_url' (AWS_S3_ENDPOINT_URL) or "
                 "another option of the connection."
             ) from exc
-        client = found.meta.client
-        return Connection(found, config, UrlSigner(client), Session(client), {})
+        return Connection(client, session, config, UrlSigner(client), Session(client), {})
 
     def _session(self, variables: Hashable) -> boto3.session.Session:
         """Return boto3's session for the profile, another where the environment has changed."""
@@ -177,10 +190,10 @@ class S3Connector(S3Options):
         key = (profile, variables)
         return _sessions.get(key, lambda: boto3.session.Session(profile_name=profile))
 
-    def _resource(
+    def _client(
         self, session: boto3.session.Session, endpoint_url: str | None, config: Config
     ) -> Any:
-        return session.resource(
+        return session.client(
             "s3",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,

@@ -77,6 +77,10 @@ class Target:
             raise NotDone("compared", errors)
         return size
 
+    def holds_any(self) -> bool:
+        """Return True if there were files."""
+        return bool(self._destination.entries)
+
     def is_there(self, name: str) -> bool:
         """Return True if there was a file of this name, which was not deleted."""
         return self._destination.find(name) is not None
@@ -222,7 +226,7 @@ class Command(Watched, collectstatic.Command):
                 self.progress()
 
     def _collect(self, target: Target) -> dict[str, list[str]]:
-        if self.dry_run or not self.clear:
+        if target.holds_any() and (self.dry_run or not self.clear):
             target.compare(self.origins())
         collected: dict[str, list[str]] = super().collect()
         target.finish()

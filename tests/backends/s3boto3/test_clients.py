@@ -192,13 +192,13 @@ def connect_tenants(storage: Storage, _index: int) -> int:
 def test_client_is_made_once_where_its_endpoint_is_known(
     monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None, clients: int
 ) -> None:
-    make, made = boto3.session.Session.resource, []
+    make, made = boto3.session.Session.client, []
 
     def counted(session: Any, *args: Any, **options: Any) -> Any:
         made.append(options["endpoint_url"])
         return make(session, *args, **options)
 
-    monkeypatch.setattr(boto3.session.Session, "resource", counted)
+    monkeypatch.setattr(boto3.session.Session, "client", counted)
     storage = S3Boto3Storage(
         bucket_name=f"counted-{clients}",
         endpoint_url=endpoint_url,
@@ -208,6 +208,8 @@ def test_client_is_made_once_where_its_endpoint_is_known(
     )
     assert storage.client.meta.region_name == "eu-west-1"
     assert made == [endpoint_url] * clients
+    assert storage.connection.meta.client is storage.client
+    assert storage.connection.Bucket("b").meta.client is storage.client
 
 
 def test_client_of_another_account_takes_little_memory() -> None:

@@ -187,8 +187,7 @@ def _exchanged(
 def _usual(request: AWSPreparedRequest, data: bytes) -> tuple[AWSResponse, bool] | None:
     """Return a success without content, None for any other answer."""
     # A longer one may have a line that http.client refuses.
-    is_short = len(data) <= _READ_SIZE
-    if not is_short or not (found := _USUAL.fullmatch(data.decode("latin-1"))):
+    if len(data) > _READ_SIZE or not (found := _USUAL.fullmatch(data.decode("latin-1"))):
         return None
     pairs = _HEADER.findall(found[2])
     said = {name.lower(): value for name, value in pairs}
@@ -209,7 +208,8 @@ def _any(request: AWSPreparedRequest, source: _Replayed) -> tuple[AWSResponse, b
     raw = _raw(request, plain, pairs, plain.status)
     answer = AWSResponse(request.url, raw.status, raw.headers, raw)  # type: ignore[arg-type]
     len(answer.content)  # which reads it
-    return answer, plain.isclosed() and not plain.will_close
+    is_final = plain.status not in range(200)  # of 102 and 103, the last is yet to come
+    return answer, is_final and plain.isclosed() and not plain.will_close
 
 
 def _raw(request: AWSPreparedRequest, body: Any, pairs: _Pairs, status: int) -> HTTPResponse:

@@ -269,6 +269,17 @@ def test_answer_that_ends_in_its_header_is_none(end: str) -> None:
         assert len(server.heads) == 3
 
 
+def test_connection_with_an_answer_to_come_is_not_used_again() -> None:
+    """The next request would have the answer that follows early hints."""
+    with served() as (server, storage):
+        CALLS["delete"](storage)
+        server.script = [b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"]
+        with suppress(OSError):
+            CALLS["delete"](storage)
+        CALLS["delete"](storage)
+        assert (len(server.heads), server.connections) == (3, 2)
+
+
 def test_log_of_urllib3_tells_each_request(caplog: pytest.LogCaptureFixture) -> None:
     with served() as (_, storage):
         CALLS["save"](storage)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import calendar
 import functools
 import hmac
+import re
 import time
 from collections.abc import Hashable, Iterable, Mapping
 from hashlib import sha256
@@ -54,6 +55,8 @@ _FORMAT = "%Y%m%dT%H%M%SZ"
 _INNER = bytes(each ^ 0x36 for each in range(256))
 _OUTER = bytes(each ^ 0x5C for each in range(256))
 _PORTS = {"http": 80, "https": 443}
+#: True of what `quote` leaves as it is, at less than half of its cost.
+_PLAIN = re.compile(r"[\w./~-]*", re.ASCII).fullmatch
 MOST = 1024  # kinds of URLs remembered for a client
 
 
@@ -113,7 +116,7 @@ class Pattern(NamedTuple):
 
     def url(self, key: str, values: Iterable[str], seconds: int, keys: Any, at: int) -> str:
         """Return the URL of a key that is signed at a moment, in seconds of the epoch."""
-        path = quote(key, safe="/")
+        path = key if _PLAIN(key) else quote(key, safe="/")
         before, after = "", ""
         if self.names:
             said = [f"{n}={quote(v, safe='')}" for n, v in zip(self.names, values, strict=True)]

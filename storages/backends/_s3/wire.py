@@ -28,10 +28,8 @@ from botocore.awsrequest import (
 )
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
-from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse
+from urllib3 import HTTPConnectionPool, HTTPHeaderDict, HTTPResponse, exceptions
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import ReadTimeoutError as Urllib3Timeout
 
 #: Methods whose success tells all in its headers.
 _METHODS = {"PUT", "HEAD", "DELETE"}
@@ -90,9 +88,9 @@ class Wire:
                 return None
             is_kept = False
             answer, is_kept = _exchanged(pool.timeout, connection.sock, request, message)
-        except (TimeoutError, Urllib3Timeout) as exc:
+        except (TimeoutError, exceptions.ReadTimeoutError) as exc:
             raise ReadTimeoutError(endpoint_url=request.url, error=exc) from exc
-        except (OSError, http.HTTPException, HTTPError) as exc:
+        except (OSError, http.HTTPException, exceptions.HTTPError) as exc:
             raise ConnectionClosedError(
                 endpoint_url=request.url, request=request, error=exc
             ) from exc
@@ -174,7 +172,8 @@ def _exchanged(
     # A server that will not have a request may answer and close before it has come.
     with suppress(BrokenPipeError, ConnectionResetError):
         sock.sendall(message)
-    sock.settimeout(limits.read_timeout)
+    if limits.read_timeout != limits.connect_timeout:  # each call lets others run
+        sock.settimeout(limits.read_timeout)
     data = b""
     while not _END.search(data) and len(data) < _READ_SIZE:
         if not (piece := sock.recv(_READ_SIZE)):

@@ -16,7 +16,7 @@ from django.contrib.staticfiles.finders import get_finders
 from django.contrib.staticfiles.management.commands import collectstatic
 from django.contrib.staticfiles.storage import HashedFilesMixin
 from django.core.exceptions import ImproperlyConfigured
-from django.core.files.base import File
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage, Storage
 from django.core.management.base import CommandError, CommandParser
 
@@ -27,6 +27,7 @@ from storages.management.hashing import finish, staged
 from storages.utils import unwrapped
 
 COMPARED = 50  # files that a thread compares before it takes others
+SMALL = 256 * 1024  # bytes of a file that a thread reads at once
 MOST_NAMED = 50  # files that an error names
 
 
@@ -150,9 +151,11 @@ class Target:
 
     def _store(self, names: Batch) -> int:
         (name,) = names
+        # A local storage may want the very file, to link it.
+        is_kept = isinstance(self._destination.original, FileSystemStorage)
         with self._origins[name].open() as file, self._destination.room(file.size):
             size = file.size
-            self._replace(name, file)
+            self._replace(name, file if is_kept or size > SMALL else in_memory(file))
         return size
 
     def _replace(self, name: str, content: File[Any]) -> str:
@@ -283,6 +286,15 @@ class Command(Watched, collectstatic.Command):
         if self.verbosity >= level:
             self.progress()
         super().log(msg, level)
+
+
+def in_memory(file: File[Any]) -> File[Any]:
+    """Return a file with the content of another.
+
+    Each move and each read of a file of the system lets another thread run. A save makes ten of
+    them, and with many threads they cost more than the save.
+    """
+    return ContentFile(file.read(), file.name)
 
 
 def in_turns(names: Iterable[str]) -> list[str]:

@@ -21,6 +21,7 @@ from django.core.files.storage import FileSystemStorage, Storage
 from django.core.management.base import CommandError, CommandParser
 
 from storages.base import BaseStorage
+from storages.contents import as_content
 from storages.management.collecting import JOBS, Batch, Destination, NotDone, Origin
 from storages.management.common import Watched, explained, positive, shown
 from storages.management.hashing import finish, staged
@@ -294,7 +295,7 @@ def in_memory(file: File[Any]) -> File[Any]:
     Each move and each read of a file of the system lets another thread run. A save makes ten of
     them, and with many threads they cost more than the save.
     """
-    return ContentFile(file.read(), file.name)
+    return as_content(ContentFile(file.read()), file.name, getattr(file, "content_type", None))
 
 
 def in_turns(names: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ from storages.jobs import Meter, done
 from storages.transfers import delete_many
 from storages.utils import normalize_name
 
-JOBS = 48  # threads, unless the storage has fewer connections
+JOBS = 64  # threads, unless the storage has fewer connections
 MOST_FAILURES = 10  # after as many it is not the files that are at fault
 MOST_REMOVED = 1000  # files of one batch
 #: Files of more bytes are stored by few threads at once: backends hold parts of them in memory.

@@ -75,7 +75,7 @@ class Files(asyncssh.SFTPServer):
             raise asyncssh.SFTPFailure("Failure")
 
     def link(self, oldpath: bytes, newpath: bytes) -> Any:
-        if not self.quirks.links:
+        if self.quirks.linkless and self.quirks.linkless.encode() in newpath:
             raise asyncssh.SFTPOpUnsupported("Operation not supported")
         return super().link(oldpath, newpath)
 

@@ -19,7 +19,7 @@ class Quirks:
     """What the server is to do otherwise than a good one."""
 
     posix_rename: bool = True  # False: the extension is not there
-    links: bool = True  # False: the extension is there, and hard links are not
+    linkless: str = ""  # where names with this in them are, there are no hard links
     setstat: bool = True  # False: changes of mode, owner and times are refused
     knows_setstat: bool = True  # False: it has no such thing
     quota: int | None = None  # bytes a file may have; writing more fails

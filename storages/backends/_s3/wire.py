@@ -172,7 +172,7 @@ def _exchanged(
     # A server that will not have a request may answer and close before it has come.
     with suppress(BrokenPipeError, ConnectionResetError):
         sock.sendall(message)
-    if limits.read_timeout != limits.connect_timeout:  # each call lets others run
+    if limits.read_timeout != limits.connect_timeout:  # other threads run at each call
         sock.settimeout(limits.read_timeout)
     data = b""
     while not _END.search(data) and len(data) < _READ_SIZE:

@@ -22,10 +22,7 @@ def take(session: Session, temporary: str, path: str) -> None:
     if way == "rename":
         session.move(temporary, path)
     elif way == "link":
-        session.link(temporary, path)
-        # The name is taken, whatever comes of this.
-        with suppress(*session.refusals):
-            session.remove_file(temporary)
+        _link(session, temporary, path)
     elif way == "create":
         _create(session, temporary, path)
     else:
@@ -33,6 +30,18 @@ def take(session: Session, temporary: str, path: str) -> None:
             if session.is_there(path):
                 raise FileExistsError(errno.EEXIST, "The name is taken")
             session.move(temporary, path)
+
+
+def _link(session: Session, temporary: str, path: str) -> None:
+    if _takes(session.link, temporary, path, session):
+        # The name is taken, whatever comes of this.
+        with suppress(*session.refusals):
+            session.remove_file(temporary)
+        return
+    if session.is_there(path):
+        raise FileExistsError(errno.EEXIST, "The name is taken")
+    # The server may have several file systems, and not all of them have links.
+    session.move(temporary, path)
 
 
 def is_linked(session: Session, temporary: str, path: str) -> bool:

@@ -182,7 +182,8 @@ class Upload:
             return True
         if self._overwrite or not is_linked(session, temporary, self._path):
             return False
-        session.remove_file(temporary)
+        with suppress(*session.refusals):
+            session.remove_file(temporary)
         return True
 
     def _rename(self, session: Session, temporary: str) -> None:

@@ -131,11 +131,15 @@ def test_server_that_looks_before_it_renames_gives_a_name_to_one_client() -> Non
             assert sorted(RawDirectory(server.root).names()) == sorted(names)
 
 
-def test_server_that_makes_no_links_though_it_says_so_gives_a_name_once() -> None:
-    for server in running(AsyncSSH(Quirks(links=False))):
+@pytest.mark.parametrize("linkless", [".storages-", "flat/"])
+def test_where_there_are_no_links_each_file_gets_a_name(linkless: str) -> None:
+    # Everywhere, though the server says that it makes some, or on one of its file systems.
+    for server in running(AsyncSSH(Quirks(linkless=linkless))):
         with SFTPStorage(**options(server)) as storage:
-            assert [save(storage), save(storage) != "a.bin"] == ["a.bin", True]
-            assert len(RawDirectory(server.root).names()) == 2
+            names = [save(storage, each) for each in ("a.bin", "flat/a.bin", "flat/a.bin")]
+            assert names[:2] == ["a.bin", "flat/a.bin"]
+            assert len(set(names)) == 3
+            assert all(storage.exists(name) for name in names)
 
 
 def test_server_may_change_its_keys_in_the_middle_of_a_transfer(tmp_path: Path) -> None:

@@ -74,8 +74,16 @@ class Configured:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        others = said_by_others(cls)
-        for name, declared in _collect(cls).items():
+        others, found = said_by_others(cls), _collect(cls)
+        said = {
+            name
+            for base in cls.__mro__
+            for name in vars(base).keys() & found.keys()
+            if not isinstance(vars(base)[name], Option)
+        }
+        for name, declared in found.items():
+            if name not in said:
+                continue
             current = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
             if isinstance(current, Option) and current.override is UNSET:
                 current = others.get(name, current)

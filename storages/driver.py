@@ -177,6 +177,8 @@ class Driver:
     sdk_errors: ClassVar[tuple[type[Exception], ...]] = ()
     #: True if the content encoding of a `Source` is stored with the file.
     keeps_encoding: ClassVar[bool] = False
+    #: Bytes of the largest content that `_write_many` takes; 0 where it takes none.
+    most_in_many: ClassVar[int] = 0
 
     def _stat(self, key: str) -> Entry:
         """Describe the file at a key, or the directory.
@@ -243,6 +245,15 @@ class Driver:
         What compresses overrides it. Files are compared by it before they are sent again.
         """
         yield source
+
+    def _write_many(self, files: Iterable[tuple[str, Source]], most: int) -> Iterator[str]:  # noqa: ARG002
+        """Store small contents over what their keys hold; yield the keys of those stored.
+
+        For a service to which one thread can have many requests, up to ``most``, on their way. The
+        sources are taken lazily. A file whose key is not yielded is for `_write`, which tells what
+        is wrong; it may have been stored or not, whole in any case. The default stores none.
+        """
+        yield from ()
 
     def _require_unchanged(self, key: str, expected: Entry | None) -> None:
         """Raise OSError (ESTALE) unless a key still has the content of an entry; None is any."""
@@ -358,3 +369,8 @@ class Driver:
 def _is_base_name(name: str) -> bool:
     """Return True unless a listed name leads elsewhere, such as ``..``: servers send anything."""
     return "/" not in name and name not in {"", ".", ".."}
+
+
+def is_replaced(cls: type, steps: Mapping[str, object]) -> bool:
+    """Return True if a class does a step in another way: a subclass, or someone who watches it."""
+    return any(getattr(cls, name) is not step for name, step in steps.items())

@@ -9,12 +9,13 @@ from contextvars import copy_context
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Thread, main_thread
 from typing import Any, Generic, TypeVar
 
 from django.db import connections
 
 STARTING = 5.0  # seconds after which a thread that does not run was not started
+IDLE = 1.0  # seconds after which a thread without work looks whether there will be any
 AHEAD = 4  # items that wait for a thread to become free, so that none is idle
 
 Item = TypeVar("Item")
@@ -50,8 +51,13 @@ def done(
             yield _checked(team.next_ended())
             team.take(islice(left, 1))
     finally:
-        stop()
-        team.dismiss()
+        try:
+            stop()
+            team.dismiss()
+        except BaseException:
+            # Ctrl-C was pressed once more, maybe before the threads knew of the first time.
+            team.release()
+            raise
 
 
 def _tried(work: Callable[[Item], Result], item: Item) -> tuple[Item, Result | BaseException]:
@@ -78,6 +84,7 @@ class _Team(Generic[Item, Result]):
         self._waiting: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
         self._ended: SimpleQueue[tuple[Item, Result | BaseException]] = SimpleQueue()
         self._threads: list[Thread] = []
+        self._is_over = False
         self.pending = 0
 
     def take(self, items: Iterable[Item]) -> None:
@@ -97,19 +104,31 @@ class _Team(Generic[Item, Result]):
 
     def _run(self) -> None:
         try:
-            while (call := self._waiting.get()) is not None:
+            while (call := self._next_call()) is not None:
                 self._ended.put(call())
         finally:
             # Each thread has its own, and no other could close them.
             connections.close_all()
 
-    def dismiss(self) -> None:
-        """Drop what waits, and return once all threads have ended."""
+    def _next_call(self) -> Callable[[], Any] | None:
+        # Ctrl-C may keep the word that all is over from being sent.
+        while main_thread().is_alive() and not self._is_over:
+            with suppress(Empty):
+                return self._waiting.get(timeout=IDLE)
+        return None
+
+    def release(self) -> None:
+        """Drop what waits, and let each thread end when its call does."""
+        self._is_over = True
         with suppress(Empty):
             while True:
                 self._waiting.get_nowait()
         for _ in self._threads:
             self._waiting.put(None)
+
+    def dismiss(self) -> None:
+        """Drop what waits, and return once all threads have ended."""
+        self.release()
         for thread in self._threads:
             _await(thread)
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Literal, Self
 
+from django.conf import settings
+from django.utils.functional import empty
+
 from .declared import READS, UNSET, Option, Redact, State, Value, matches, state_of
-from .utils import forget_locals, frozen, raw_settings, setting
+from .utils import forget_locals, frozen, setting
 
 __all__ = [
     "UNSET",
@@ -99,6 +102,33 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Process.count)
 
 
+class _Settings:
+    """Settings as they stand on each level of overrides, remembered to see whether they change."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._wanted = wanted = {*names}
+        self._top = holder = object.__getattribute__(settings, "_wrapped")
+        self._levels: list[tuple[dict[str, Any], dict[str, Any], set[str]]] = []
+        while holder is not None and holder is not empty:
+            level = vars(holder)
+            said = {name: level[name] for name in wanted & level.keys()}
+            if "_deleted" in level:
+                said["_deleted"] = {*level["_deleted"]}
+            self._levels.append((level, said, wanted - level.keys()))
+            holder = level.get("default_settings")
+
+    def hold(self) -> bool:
+        """Return True if all of them are as they were, and no level came or went."""
+        if not self._wanted:
+            return True
+        if object.__getattribute__(settings, "_wrapped") is not self._top:
+            return False
+        for level, said, missing in self._levels:
+            if not (level.keys().isdisjoint(missing) and said.items() <= level.items()):
+                return False
+        return True
+
+
 class _Derived:
     """A derived value, and what it was made from."""
 
@@ -113,8 +143,7 @@ class _Derived:
         found = [e for e in options if e not in computed and not e.is_said(storage)]
         self.computed = [(each, frozen(each.value(storage))) for each in computed]
         settings = [name for each in found for name in each.settings]
-        self.settings = tuple(name for name in settings if "." not in name)
-        self.values = raw_settings(self.settings)
+        self.settings = _Settings(name for name in settings if "." not in name)
         # What is within a setting may change without the setting.
         self.dotted = [(name, frozen(setting(name))) for name in settings if "." in name]
         reads_environment = None in reads or any(each.env for each in found)
@@ -124,7 +153,7 @@ class _Derived:
         """Return True if every option still has the value that was used."""
         if self.forks != _Process.forks:
             return False
-        if self.version != state.version or self.values != raw_settings(self.settings):
+        if self.version != state.version or not self.settings.hold():
             return False
         if self.environment is not None and self.environment != _ENVIRONMENT:
             return False

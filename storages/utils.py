@@ -22,6 +22,8 @@ from django.utils.functional import LazyObject, empty
 
 _CONTROLS = re.compile(r"[\x00-\x1f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+# True of most names: they are as they should be, which takes a third of the time to see.
+_USUAL = re.compile(r"(?:[\w-][\w.-]*/){0,99}[\w-][\w.-]*", re.ASCII).fullmatch
 _UNSAYABLE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]")
 # Streams of other files, wildcards, devices, and ends that Windows drops (its "Naming Files").
 _WINDOWS = re.compile(
@@ -138,17 +140,6 @@ def setting(name: str, default: Any = None, strict: bool = False) -> Any:
     return default
 
 
-def raw_settings(names: tuple[str, ...]) -> list[Any]:
-    """Return settings as they stand on each level of overrides, for a comparison."""
-    found: list[Any] = []
-    holder = _inner(settings, "_wrapped")
-    while holder is not None and holder is not empty:
-        level = vars(holder)
-        found += map(level.get, names)
-        holder = level.get("default_settings")
-    return found
-
-
 def unwrapped(value: Any) -> Any:
     """Return the object behind a lazy one of Django's; any other value as it is."""
     while isinstance(value, LazyObject):
@@ -198,6 +189,11 @@ def normalize_name(name: str | os.PathLike[str] | None, *, root: bool = False) -
 # One call of Django's storage API normalises its name several times.
 @functools.lru_cache(maxsize=1024)
 def _normalized(name: str, root: bool) -> str:
+    # Of a text's subclass the text alone: what is kept is told to others too.
+    return str.__str__(name) if _USUAL(name) else _resolved(name, root=root)
+
+
+def _resolved(name: str, *, root: bool) -> str:
     text = name.replace("\\", "/")
     if root and text == "/":
         return ""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from django.contrib.staticfiles.finders import FileSystemFinder
 from django.contrib.staticfiles.management.commands import collectstatic as of_django
 from django.contrib.staticfiles.storage import ManifestFilesMixin, StaticFilesStorage
 from django.core.checks import run_checks
@@ -59,6 +60,8 @@ class Screen(io.StringIO):
 class Site:
     """A project's static files, and the storage that they are collected to."""
 
+    finder = "django.contrib.staticfiles.finders.FileSystemFinder"
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.others: list[Path] = []
@@ -84,7 +87,7 @@ class Site:
             given_as("staticfiles", self.storage),
             override_settings(
                 STATICFILES_DIRS=[self.directory, *self.others],
-                STATICFILES_FINDERS=["django.contrib.staticfiles.finders.FileSystemFinder"],
+                STATICFILES_FINDERS=[self.finder],
             ),
         ):
             call_command(command or Command(), *arguments, **given)
@@ -267,7 +270,7 @@ def test_file_that_was_sent_in_parts_is_skipped(site: Site, front: Front) -> Non
 
 def test_failed_upload_names_the_file_and_ends_the_others(site: Site, front: Front) -> None:
     site.on(S3ManifestStaticStorage, **front.options)
-    front.proxy.answer(403, b"", path="c.txt")
+    front.proxy.answer(403, b"", path="c.txt", times=None)
     with pytest.raises(
         CommandError, match=r"1 static file could not be stored:\n  c\.txt: "
     ) as raised:
@@ -278,7 +281,7 @@ def test_failed_upload_names_the_file_and_ends_the_others(site: Site, front: Fro
 
 def test_hashed_file_that_is_not_stored_leaves_no_manifest(site: Site, front: Front) -> None:
     site.on(S3ManifestStaticStorage, **front.options)
-    front.proxy.answer(403, b"", path=r"c\.\w{12}\.txt")
+    front.proxy.answer(403, b"", path=r"c\.\w{12}\.txt", times=None)
     with pytest.raises(CommandError, match=r"  c\.\w{12}\.txt: "):
         site.collect()
     assert "staticfiles.json" not in front.stored()
@@ -365,6 +368,44 @@ def test_file_that_cannot_be_read_is_named_alone(site: Site, bucket: str) -> Non
         "1 static file could not be compared:",
         "  100.txt: No such file or directory",
     ]
+
+
+def test_file_that_leads_nowhere_is_named_on_the_first_run_too(site: Site, bucket: str) -> None:
+    (site.directory / "a.txt").symlink_to("nowhere")
+    site.on(Vault, bucket=bucket)
+    with pytest.raises(CommandError, match=r"/a\.txt: No such file or directory$"):
+        site.collect()
+
+
+class Vanishing(FileSystemStorage):
+    """Loses a file once Django has looked at it."""
+
+    opened: ClassVar[Counter[str]] = Counter()
+
+    def open(self, name: str, mode: str = "rb") -> Any:
+        self.opened[name] += 1
+        if name == "c.txt" and self.opened[name] > 1:
+            raise FileNotFoundError(2, "No such file or directory", name)
+        return super().open(name, mode)
+
+
+class VanishingFinder(FileSystemFinder):
+    """Finds files that vanish."""
+
+    def list(self, ignore_patterns: Any) -> Any:
+        for path, storage in super().list(ignore_patterns):
+            yield path, Vanishing(storage.location)
+
+
+def test_file_that_vanishes_is_named_and_the_others_are_stored(site: Site, front: Front) -> None:
+    Vanishing.opened.clear()
+    site.finder = f"{__name__}.VanishingFinder"
+    site.on(S3StaticStorage, **front.options)
+    with pytest.raises(
+        CommandError, match=r"1 static file could not be stored:\n  c\.txt: No such"
+    ):
+        site.collect()
+    assert front.stored().keys() == SITE.keys() - {"c.txt"}
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "x"])

@@ -49,6 +49,18 @@ def test_as_many_threads_work_at_once_as_jobs_are_asked_for():
     assert len([*done(lambda _: barrier.wait(10), range(20), 5)]) == 20
 
 
+def test_threads_end_also_where_ctrl_c_is_pressed_again_before_they_are_told_to():
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    before = {*threading.enumerate()}
+    with pytest.raises(KeyboardInterrupt):
+        [*done(str, range(9), 5, stop=stop)]
+    for thread in {*threading.enumerate()} - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_items_are_taken_as_they_are_needed():
     taken: list[int] = []
 

@@ -710,6 +710,19 @@ def test_derived_value_is_made_anew_when_an_option_changes_anywhere(settings, mo
     assert colours == [None, "old", "set", "assigned", "environment"]
 
 
+def test_derived_value_is_made_anew_when_an_override_removes_a_setting():
+    storage = Boiler()
+    with override_settings(KETTLE_COLOUR="set"):
+        override = override_settings()
+        override.enable()
+        try:
+            assert storage.cloud == ("cloud", ("set", 4))
+            del django_settings.KETTLE_COLOUR
+            assert storage.cloud == ("cloud", (None, 4))
+        finally:
+            override.disable()
+
+
 def test_derived_value_of_what_code_says_is_kept_whatever_the_settings_say(settings, monkeypatch):
     storage = Boiler(colour="red", cups=2)
     first = storage.steam

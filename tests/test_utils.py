@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from enum import Enum
 from pathlib import PurePosixPath
 
 import pytest
@@ -63,6 +64,17 @@ PARTS = ("a", ".", "", "..", "\\", "/", "é", " ", "%2e", "a.b", "C:", "\n", "..
 )
 def test_name_is_relative_and_has_only_real_components(name, expected):
     assert normalize_name(name) == expected
+
+
+class Logo(str, Enum):  # noqa: UP042
+    """A text whose ``str()`` is another."""
+
+    LARGE = "logo.png"
+
+
+def test_name_that_is_a_kind_of_text_is_that_text():
+    assert type(normalize_name(Logo.LARGE)) is str
+    assert f"{normalize_name(Logo.LARGE)} {normalize_name('logo.png')}" == "logo.png logo.png"
 
 
 def test_normalised_name_is_its_own_normal_form():

@@ -43,7 +43,7 @@ def measure(bench: scenarios.Bench, parts: set[str], options: argparse.Namespace
     """Measure the parts named."""
     delays = [int(each) for each in options.delays.split(",")]
     if "import" in parts:
-        scenarios.importing(bench, options.rounds * 2)
+        scenarios.importing(bench, options.rounds * 6)
     if "calls" in parts:
         scenarios.calling(bench, options.rounds, options.repeats)
     if "copy" in parts:

@@ -1,10 +1,10 @@
-"""Collecting static files: what one listing shows to differ is sent by several threads at once."""
+"""Collecting static files: what one listing shows to differ is sent, many files at a time."""
 
 from __future__ import annotations
 
 import copy
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -22,9 +22,10 @@ from storages.digests import matches
 from storages.driver import Entry, Source
 from storages.jobs import Meter, done
 from storages.transfers import delete_many
+from storages.transfers.storing import save_many
 from storages.utils import normalize_name
 
-JOBS = 64  # threads, unless the storage has fewer connections
+JOBS = 64  # files on their way at once, unless the storage has fewer connections
 MOST_FAILURES = 10  # after as many it is not the files that are at fault
 MOST_REMOVED = 1000  # files of one batch
 #: Files of more bytes are stored by few threads at once: backends hold parts of them in memory.
@@ -133,17 +134,16 @@ class Destination:
         verb: str,
         work: Callable[[Batch], int],
         batches: Sequence[Batch],
-        size: int | None = None,
+        meter: Meter | None = None,
         jobs: int | None = None,
     ) -> None:
         """Call ``work`` for batches of names in several threads; it returns the bytes it moved.
 
-        ``size`` is how many bytes there are, ``jobs`` how many threads if not all are of use.
+        ``meter`` knows all that there is to do, ``jobs`` is how many threads if not all are of use.
         Raises NotDone once the others have ended, or if many failed, once those have that had
         begun.
         """
-        names = sum(map(len, batches))
-        meter = Meter(names, size)
+        meter = meter or Meter(sum(map(len, batches)))
         errors: dict[str, Exception] = {}
         with closing(done(work, batches, jobs or self.jobs)) as results:
             for batch, result in results:
@@ -156,7 +156,30 @@ class Destination:
                 if len(errors) >= MOST_FAILURES:
                     break
         if errors:
-            raise NotDone(verb, errors, names - meter.done_files)
+            raise NotDone(verb, errors, (meter.files or 0) - meter.done_files)
+
+    def store(
+        self,
+        sizes: Mapping[str, int],
+        work: Callable[[Batch], int],
+        new: Iterable[str],
+        contents: Callable[[Iterable[str]], Iterable[tuple[str, File[Any]]]],
+    ) -> None:
+        """Store files, small ones among ``new`` together if the storage can, the rest by ``work``.
+
+        ``contents`` yields what is in files. Raises as `send` does.
+        """
+        meter = Meter(len(sizes), sum(sizes.values()))
+        small = [name for name in new if sizes[name] <= self.storage.most_in_many]
+        stored: set[str] = set()
+        names = save_many(self.replacing, contents(small), min(self.jobs, len(small)))
+        with closing(names):
+            for name in names:
+                stored.add(name)
+                self.forget(name)
+                meter.add(sizes[name])
+                self._show(meter)
+        self.send("stored", work, [(name,) for name in sizes if name not in stored], meter)
 
     def batches(self, names: Iterable[str], most: int) -> list[Batch]:
         """Share names out among the threads, at most so many a batch."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import BytesIO
@@ -126,8 +126,15 @@ class Stage:
         """Store the results that differ from what the storage holds."""
         names = [*self._unsent]
         self._unsent.clear()
-        size = sum(self._results[name].size for name in names)
-        self.destination.send("stored", self._send, [(name,) for name in names], size)
+        sizes = {name: self._results[name].size for name in names}
+        new = [name for name in names if self.destination.find(name) is None]
+        self.destination.store(sizes, self._send, new, self._contents)
+
+    def _contents(self, names: Iterable[str]) -> Iterator[tuple[str, File[Any]]]:
+        for name in names:
+            kept = self._results[name]
+            with kept.open() as file:
+                yield name, as_content(file, name, kept.content_type)
 
     def _send(self, names: Batch) -> int:
         (name,) = names

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import IO
@@ -117,7 +117,12 @@ def _outcomes(work: _Work, jobs: int, *, delete: bool) -> Iterator[Outcome]:
     yield from (Outcome(name, FAILED, reason_of(name), each.size) for name, each in plan.unsayable)
     together = {name for group in plan.twins for name, _ in group}
     alone = [each for each in plan.wanted if each[0] not in together]
-    for (name, entry), result in done(work.on_file, alone, jobs):
+    sent: set[str] = set()
+    for outcome in work.at_once(alone, jobs):
+        sent.add(outcome.name)
+        yield outcome
+    left = [each for each in alone if each[0] not in sent]
+    for (name, entry), result in done(work.on_file, left, jobs):
         outcome = _settled(name, entry, result)
         has_failed |= outcome.action == FAILED
         yield outcome
@@ -157,6 +162,33 @@ class _Work:
         self._dry_run = dry_run
         self._verify = verify
         self._large = threading.BoundedSemaphore(MOST_LARGE)
+
+    def at_once(self, wanted: Iterable[Found], jobs: int) -> Iterator[Outcome]:
+        """Copy small new files of this machine, if the destination takes many at a time.
+
+        What it does not yield is for `on_file`, which tells what is wrong.
+        """
+        limit = self._target.most_in_many
+        if self._dry_run or self._verify or not (limit and self._origin.is_local):
+            return
+        small = {
+            name: entry
+            for name, entry in wanted
+            if entry.size <= limit
+            and not self.plan.refusal(name)
+            and not self.plan.stored_entry(name)
+        }
+        with closing(self._target.store_many(self._read(small), min(jobs, len(small)))) as names:
+            for name in names:
+                with suppress(OSError):
+                    self._origin.require_unchanged(name, small[name])
+                    yield Outcome(name, COPIED, size=small[name].size)
+
+    def _read(self, small: dict[str, Entry]) -> Iterator[tuple[str, IO[bytes], Entry]]:
+        for name in small:
+            with suppress(OSError), self._content(name) as (entry, file):
+                small[name] = entry
+                yield name, file, entry
 
     def on_file(self, found: Found) -> Outcome:
         """Copy a file unless the destination has it."""

@@ -7,7 +7,7 @@ import io
 import os
 import posixpath
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from storages.spool import Spool
 from storages.utils import guess_content_type, is_nameable, normalize_name, unwrapped
 
 from .deleting import Deleted, delete_many
+from .storing import write_many
 
 #: Headers that mean the same to every service.
 KEPT = ("cache-control", "content-disposition", "content-language", "expires")
@@ -55,6 +56,8 @@ class End:
         self.is_local = isinstance(storage, LocalStorage)
         #: True if the end stores a content's encoding with it.
         self.keeps_encoding = storage.keeps_encoding
+        #: Bytes of the largest content that `store_many` takes, 0 if it takes none.
+        self.most_in_many = storage.most_in_many
 
     @property
     def place(self) -> tuple[object, tuple[str, ...]]:
@@ -141,14 +144,7 @@ class End:
     def store(self, name: str, file: IO[bytes], entry: Entry) -> None:
         """Store a content with what is known of it, over any other of its name."""
         storage = self.storage
-        headers = {each: entry.headers[each] for each in KEPT if each in entry.headers}
-        # One of another kind is not unpacked by readers, so its bytes are as they were stored.
-        encoding = entry.encoding or entry.headers.get("content-encoding")
-        is_packed = bool(encoding and self.keeps_encoding)
-        if is_packed:
-            headers["content-encoding"] = str(encoding)
-        kind = entry.content_type or guess_content_type(name, storage.default_content_type)
-        source = Source(file, kind, headers=headers, metadata=entry.metadata, is_packed=is_packed)
+        source = self._source(name, file, entry)
         check_size(source.size, storage.max_size, name)
         try:
             with storage._errors(name):  # noqa: SLF001
@@ -158,6 +154,26 @@ class End:
             if source.error is not None:
                 raise source.error from None
             raise
+
+    def store_many(
+        self, files: Iterable[tuple[str, IO[bytes], Entry]], most: int
+    ) -> Generator[str, None, None]:
+        """Store small contents as `store` does, up to ``most`` at a time; yield the names stored.
+
+        All others are for `store`, which tells what is wrong.
+        """
+        sources = ((name, self._source(name, file, entry)) for name, file, entry in files)
+        yield from write_many(self.storage, sources, most)
+
+    def _source(self, name: str, file: IO[bytes], entry: Entry) -> Source:
+        headers = {each: entry.headers[each] for each in KEPT if each in entry.headers}
+        # One of another kind is not unpacked by readers, so its bytes are as they were stored.
+        encoding = entry.encoding or entry.headers.get("content-encoding")
+        is_packed = bool(encoding and self.keeps_encoding)
+        if is_packed:
+            headers["content-encoding"] = str(encoding)
+        kind = entry.content_type or guess_content_type(name, self.storage.default_content_type)
+        return Source(file, kind, headers=headers, metadata=entry.metadata, is_packed=is_packed)
 
     def copy_within(self, origin: End, name: str, entry: Entry) -> bool:
         """Let the service copy a file by itself; False if it cannot."""
@@ -197,6 +213,7 @@ class ForeignEnd(End):
         self.storage = storage
         self.is_local = False
         self.keeps_encoding = False
+        self.most_in_many = 0
 
     @property
     def place(self) -> tuple[object, tuple[str, ...]]:

@@ -71,17 +71,32 @@ class HTTPProxy:
     """Stand in front of an HTTP server at `host` and `port`; use it in a `with` block.
 
     The request line, the headers (`Host` with them) and the bodies pass unchanged, so that
-    signatures stay valid. With `tls`, clients speak https to the proxy.
+    signatures stay valid. With `tls`, clients speak https to the proxy. `is_narrow` has TCP take
+    little at once of what clients send, `patience` is how many seconds a connection may idle.
     """
 
-    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        is_narrow: bool = False,
+        patience: float | None = None,
+    ) -> None:
         self.target = (host, port)
         self.requests: list[Request] = []
         self.connections = 0
         self._rules: list[_Rule] = []
         self._lock = Lock()
         self.tls = tls
+        self.patience = patience
+        #: What ended connections that were no use.
+        self.broken: list[OSError] = []
         self._server = _HTTPServer(self)
+        if is_narrow:
+            self._server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._thread = Thread(target=self._serve, name="http-proxy", daemon=True)
 
     @property
@@ -213,7 +228,10 @@ class _HTTPServer(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         # A client which goes away is what the tests do on purpose.
-        if not isinstance(sys.exc_info()[1], OSError):
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self.proxy.broken.append(error)
+        else:
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
@@ -223,6 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _HTTPServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(self.server.proxy.patience)
 
     def handle_expect_100(self) -> bool:
         # Said in `_body`, once the body is wanted.

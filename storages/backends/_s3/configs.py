@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -19,7 +20,8 @@ def client_config(given: Config | Mapping[str, Any]) -> Config:
     """Return the configuration of a client that an option says."""
     if isinstance(given, Config):
         return given
-    said = dict(given)
+    # botocore changes what is in it.
+    said = copy.deepcopy(dict(given))
     if said.get("signature_version") == _UNSIGNED:
         said["signature_version"] = UNSIGNED
     return Config(**said)

@@ -12,13 +12,13 @@ import io
 import logging
 import os
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
-from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from botocore import client as sdk
@@ -32,38 +32,21 @@ from urllib3.response import HTTPResponse
 
 from .handlers import Watch, is_plain
 from .messages import page_of
-from .signing import EMPTY, MOST, authorization, host_of, keys_of, moment_of
-from .wire import Wire, said_in
+from .shapes import (
+    ASKS,
+    KEPT,
+    KNOWN,
+    METADATA,
+    OPERATIONS,
+    UNASKED,
+    Shape,
+    compared,
+    text_of,
+    with_checksum,
+)
+from .signing import MOST, host_of, keys_of, moment_of
+from .wire import Letter, Wire, message_of, said_in
 
-#: Methods of the client, with what they send and the name of the operation.
-OPERATIONS = {
-    "head_object": ("HEAD", "HeadObject"),
-    "get_object": ("GET", "GetObject"),
-    "delete_object": ("DELETE", "DeleteObject"),
-    "list_objects_v2": ("GET", "ListObjectsV2"),
-    "put_object": ("PUT", "PutObject"),
-}
-#: Arguments that are headers, and those that are in the query.
-_HEADERS = {
-    "ACL": "x-amz-acl",
-    "CacheControl": "Cache-Control",
-    "ContentDisposition": "Content-Disposition",
-    "ContentEncoding": "Content-Encoding",
-    "ContentLanguage": "Content-Language",
-    "ContentType": "Content-Type",
-    "IfMatch": "If-Match",
-    "IfNoneMatch": "If-None-Match",
-    "Range": "Range",
-    "ServerSideEncryption": "x-amz-server-side-encryption",
-    "StorageClass": "x-amz-storage-class",
-    "Tagging": "x-amz-tagging",
-}
-_QUERY = {
-    "Prefix": "prefix",
-    "Delimiter": "delimiter",
-    "MaxKeys": "max-keys",
-    "ContinuationToken": "continuation-token",
-}
 _EVENTS = (
     "provide-client-params",
     "before-parameter-build",
@@ -94,82 +77,15 @@ _SAID = {
     "x-amz-tagging-count": "TagCount",
     "x-amz-website-redirect-location": "WebsiteRedirectLocation",
 }
-_METADATA = "x-amz-meta-"
-#: Headers of a request that are the client's own; the last asks for the checksum of a file.
-KEPT = {"content-length", "user-agent", _ASKS := "x-amz-checksum-mode"}
-#: Bytes of a body that are sent at once; they have the whole of the time limit together.
-BLOCK = 64 * 1024
-#: Bytes of a body that is sent without asking for leave first, which takes a round trip, and
-#: stalls after an empty body at some services. Amazon's SDKs for Go and Kotlin have 2 MiB.
-UNASKED = 1024 * 1024
 #: Where botocore tells of each request, and what Lambda calls the trace that it goes on with.
 _LOG = logging.getLogger("botocore.endpoint")
 _TRACE = "_X_AMZN_TRACE_ID"
-#: Headers that count a client's tries.
-_OF_THE_SDK = {"amz-sdk-invocation-id", "amz-sdk-request"}
-KNOWN = {"Body", "Bucket", "Key", "Metadata", *_HEADERS, *_QUERY}
 _SUCCESS = range(200, 300)
 #: Statuses that may say that the bucket is in another region, which the client then knows.
 _ELSEWHERE = (301, 302, 307, 400)
 Outcome = AWSResponse | BotoCoreError | Callable[[AWSPreparedRequest], AWSResponse]
 #: How the first try of a client ends that a request is handed over to.
 _outcomes: ContextVar[list[Outcome] | None] = ContextVar("outcomes", default=None)
-
-
-class Shape(NamedTuple):
-    """What the requests of one operation on one bucket share."""
-
-    base: str
-    path: str
-    host: str
-    scope: str
-    headers: Mapping[str, str]
-
-    def request(
-        self, operation: str, arguments: Mapping[str, Any], keys: Any, at: int
-    ) -> AWSPreparedRequest:
-        """Return a signed request; raises ValueError for what only the client can say."""
-        method, _ = OPERATIONS[operation]
-        query = ["list-type=2", "encoding-type=url"] if operation == "list_objects_v2" else []
-        query += [
-            f"{_QUERY[name]}={quote(str(value), safe='')}"
-            for name, value in arguments.items()
-            if name in _QUERY
-        ]
-        key, body = arguments.get("Key", ""), arguments.get("Body", b"")
-        if not isinstance(body, bytes) or arguments.get("Key") == "":
-            raise ValueError("Body or Key")  # the client may take it, or refuse it
-        path = (f"{self.path}/{quote(key, safe='/')}" if key else self.path) or "/"
-        text = "&".join(sorted(query))
-        headers: dict[str, Any] = {**self.headers, **_said_in_headers(arguments)}
-        if "Body" in arguments:
-            headers["Content-Length"] = str(len(body))
-        if len(body) > UNASKED:
-            headers["Expect"] = b"100-continue"  # bytes are what botocore looks for
-        digest = sha256(body).hexdigest() if body else EMPTY
-        signed = f"{method}\n{path}\n{text}"
-        headers |= authorization(keys, self.scope, at, signed, headers, self.host, digest)
-        url = f"{self.base}{path}{'?' if text else ''}{text}"
-        # botocore's own kind of headers costs four times as much, and is read as this is.
-        given: Any = headers
-        content: Any = None
-        if "Body" in arguments:
-            content = body if len(body) <= BLOCK else _blocks(body)
-        return AWSPreparedRequest(method, url, given, content, operation == "get_object")
-
-
-def _blocks(body: bytes) -> list[memoryview]:
-    return [memoryview(body)[start : start + BLOCK] for start in range(0, len(body), BLOCK)]
-
-
-def _said_in_headers(arguments: Mapping[str, Any]) -> dict[str, str]:
-    said = {_HEADERS[name]: each for name, each in arguments.items() if name in _HEADERS}
-    metadata = arguments.get("Metadata", {})
-    said |= {f"{_METADATA}{name}": each for name, each in metadata.items()}
-    for name, each in said.items():
-        if not (isinstance(each, str) and (name + each).isascii() and each.isprintable() and each):
-            raise ValueError(name)
-    return said
 
 
 class Session:
@@ -196,16 +112,19 @@ class Session:
         # The adaptive mode lets every request wait its turn.
         is_adaptive = (client.meta.config.retries or {}).get("mode") == "adaptive"
         is_traced = not all(is_plain(vars(type(client)).get(each)) for each in OPERATIONS)
+        wanted = getattr(client.meta.config, "request_checksum_calculation", None)
+        self._adds_checksums = wanted == "when_supported"
         self._is_simple = is_known and not is_adaptive and not is_traced
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Any:
         """Send a request and return boto3's answer; raises boto3's errors."""
-        shape = self._shape(operation, arguments) if operation in OPERATIONS else None
+        full = self._in_full(operation, arguments)
+        shape = self._shape(operation, full) if operation in OPERATIONS else None
         if shape is None:
             return getattr(self._client, operation)(**arguments)
         try:
             keys = keys_of(self._client)
-            request = shape.request(operation, arguments, keys, int(time.time()))
+            request = shape.request(operation, full, keys, int(time.time()))
         except ValueError:
             return getattr(self._client, operation)(**arguments)
         outcome: Any
@@ -214,14 +133,52 @@ class Session:
         except BotoCoreError as exc:
             outcome = exc
         else:
-            answer = self._understood(operation, outcome, is_checked=_ASKS in shape.headers)
+            answer = self._answered(operation, outcome, is_checked=ASKS in shape.headers)
             if answer is not None:
-                for release in self._succeeded:
-                    release(context={}, http_response=outcome)
                 return answer
             if outcome.status_code in _ELSEWHERE:
                 self._shapes.clear()
         return self._by_client(operation, arguments, outcome)
+
+    def send_many(
+        self, operation: str, asked: Iterable[tuple[str, Mapping[str, Any]]], most: int
+    ) -> Iterator[tuple[str, Any]]:
+        """Send requests, up to ``most`` at a time; yield those that succeed, with boto3's answers.
+
+        Each is a tag with its arguments. All others are for `call`, which tells what is wrong.
+        """
+        from .burst import Burst  # noqa: PLC0415 - few processes send many
+
+        letters = self._letters(operation, asked)
+        # They all go to one place, but for a bucket that moves meanwhile.
+        if (first := next(letters, None)) is None or (pool := self._wire.pool(first.base)) is None:
+            return
+        for letter, outcome in Burst(pool, most).sent(chain([first], letters)):
+            if (answer := self._answered(operation, outcome, is_checked=False)) is not None:
+                yield letter.tag, answer
+
+    def _letters(
+        self, operation: str, asked: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> Iterator[Letter]:
+        base = ""
+        for tag, arguments in asked:
+            full = self._in_full(operation, arguments)
+            try:
+                if (shape := self._shape(operation, full)) is None:
+                    return
+                keys = keys_of(self._client)
+                request = shape.request(operation, full, keys, int(time.time()))
+            except (BotoCoreError, ValueError):
+                continue
+            base = base or shape.base
+            message = message_of(request, shape.base, shape.host)
+            if message and shape.base == base:
+                yield Letter(tag, request, message, base)
+
+    def _in_full(self, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        if operation == "put_object" and self._adds_checksums:
+            return with_checksum(arguments)
+        return arguments
 
     def _by_client(self, operation: str, arguments: Mapping[str, Any], outcome: Outcome) -> Any:
         """Let the client do what it does when its first try ends so: wait, repeat, raise."""
@@ -268,7 +225,7 @@ class Session:
         keys = keys_of(self._client)
         wanted = self._built(operation, arguments)
         url = urlsplit(wanted.url)
-        headers = {name: _text(value) for name, value in wanted.headers.items()}
+        headers = {name: text_of(value) for name, value in wanted.headers.items()}
         scope = headers.get("Authorization", "").partition(",")[0].rpartition("Credential=")[2]
         key = quote(arguments.get("Key", ""), safe="/")
         path = url.path.removesuffix(f"/{key}") if key else url.path
@@ -286,9 +243,17 @@ class Session:
             ours = shape.request(operation, arguments, keys, at)
         except ValueError:
             return None
-        return shape if _compared(ours) == _compared(wanted) else None
+        return shape if compared(ours) == compared(wanted) else None
 
     # -- answers ----------------------------------------------------------------------------------
+
+    def _answered(self, operation: str, answer: AWSResponse, *, is_checked: bool) -> Any:
+        """Return boto3's answer for a success, None for what only the client can tell."""
+        found = self._understood(operation, answer, is_checked=is_checked)
+        if found is not None:
+            for release in self._succeeded:
+                release(context={}, http_response=answer)
+        return found
 
     def _understood(
         self, operation: str, answer: AWSResponse, *, is_checked: bool
@@ -334,7 +299,7 @@ def _described(said: Mapping[str, str]) -> dict[str, Any]:
         found["ContentLength"] = int(said["content-length"])
     if "last-modified" in said:
         found["LastModified"] = parsedate_to_datetime(said["last-modified"])
-    found["Metadata"] = {n[len(_METADATA) :]: said[n] for n in said if n.startswith(_METADATA)}
+    found["Metadata"] = {n[len(METADATA) :]: said[n] for n in said if n.startswith(METADATA)}
     return found
 
 
@@ -359,15 +324,3 @@ def _send_at_once(params: dict[str, Any], **_: Any) -> None:
     """Do not ask for leave to send a small body; a handler of botocore."""
     if (determine_content_length(params.get("body")) or 0) <= UNASKED:
         params["headers"].pop("Expect", None)
-
-
-def _compared(request: AWSPreparedRequest) -> tuple[Any, ...]:
-    """Return what has to be the same of two requests."""
-    url = urlsplit(request.url)
-    headers = {name.lower(): _text(each) for name, each in request.headers.items()}
-    kept = {name: each for name, each in headers.items() if name not in _OF_THE_SDK}
-    return request.method, url[:3], sorted(url.query.split("&")), kept
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value

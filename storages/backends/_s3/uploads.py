@@ -6,7 +6,7 @@ import errno
 import gzip
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from botocore.exceptions import BotoCoreError, ClientError
 
 from storages.contents import COPY_SIZE
-from storages.driver import Entry, Source
+from storages.driver import Entry, Source, is_replaced
 from storages.options import derived
 from storages.parts import send_in_parts
 from storages.spool import Spool
@@ -22,6 +22,7 @@ from storages.spool import Spool
 from .errors import NO_SERVICE, code_of
 from .listings import S3Listings
 from .options import HEADERS, METADATA_HEADER, MIN_PART, UPLOAD_PARAMETERS
+from .shapes import BLOCK
 
 SINGLE_PUT = 8 * 1024 * 1024  # bytes; larger files are uploaded in parts
 UPLOAD_WORKERS = 4  # parts on their way at once
@@ -55,6 +56,7 @@ class S3Uploads(S3Listings):
 
     unasked_size = SINGLE_PUT
     keeps_encoding = True
+    most_in_many = BLOCK
 
     def _write(
         self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
@@ -77,6 +79,29 @@ class S3Uploads(S3Listings):
                     raise
                 raise OSError(errno.ESTALE, "The file was replaced while it was changed") from exc
         self._forget(key)
+
+    def _write_many(self, files: Iterable[tuple[str, Source]], most: int) -> Iterator[str]:
+        if is_replaced(type(self), _STEPS):
+            return
+        session, said = self._sender
+        asked = ((key, {**said, "Key": key, **each}) for key, each in self._puts(files))
+        for key, answer in session.send_many("put_object", asked, most):
+            if "ETag" in answer:
+                self._forget(key)
+                yield key
+
+    def _puts(self, files: Iterable[tuple[str, Source]]) -> Iterator[tuple[str, Parameters]]:
+        """Yield the arguments of saves that are one request, and that need no compressing."""
+        for key, source in files:
+            try:
+                parameters = self._upload_parameters(key, source)
+                # Threads compress several at once.
+                alone = self._is_in_parts(source) or self._is_compressed(source, parameters)
+                body = b"" if alone else source.read()
+            except Exception:  # noqa: BLE001, S112 - told where the file is stored alone
+                continue
+            if not alone:
+                yield key, {"Body": body, **parameters}
 
     # -- description ------------------------------------------------------------------------------
 
@@ -174,9 +199,7 @@ class S3Uploads(S3Listings):
 
     def _store(self, key: str, body: Source, parameters: Parameters, condition: Parameters) -> None:
         """Store a body, anew where S3 wants that because of another's write."""
-        transfer = self._transfer
-        threshold = min(transfer.multipart_threshold if transfer else SINGLE_PUT, SINGLE_PUT)
-        in_parts = body.size > threshold or (transfer and body.size == threshold < SINGLE_PUT)
+        in_parts = self._is_in_parts(body)
         send = self._put_in_parts if in_parts else self._put
         if condition or in_parts:
             metadata = {**parameters.get("Metadata", {}), TOKEN: uuid.uuid4().hex}
@@ -189,6 +212,11 @@ class S3Uploads(S3Listings):
                 if code_of(exc) != "ConditionalRequestConflict":
                     raise
         raise FileExistsError(errno.EEXIST, "The name is being written by others")
+
+    def _is_in_parts(self, body: Source) -> bool:
+        transfer = self._transfer
+        threshold = min(transfer.multipart_threshold if transfer else SINGLE_PUT, SINGLE_PUT)
+        return body.size > threshold or bool(transfer and body.size == threshold < SINGLE_PUT)
 
     def _put(self, key: str, body: Source, parameters: Parameters, condition: Parameters) -> None:
         content = body.read()
@@ -230,6 +258,9 @@ class S3Uploads(S3Listings):
             return False
         stored = self._call("head_object", Key=key, **self._read_parameters)
         return bool(metadata_of(stored).get(TOKEN) == token)
+
+
+_STEPS = {name: getattr(S3Uploads, name) for name in ("_write", "_store", "_put")}
 
 
 def metadata_of(answer: Mapping[str, Any]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import cached_property
 from http import client as http
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from botocore.awsrequest import (
@@ -50,11 +50,23 @@ _STEPS = (
 #: Where urllib3 tells of each request.
 _LOG = logging.getLogger("urllib3.connectionpool")
 _Pairs = Iterable[tuple[str, str]]
-_READ_SIZE = 64 * 1024
+READ_SIZE = 64 * 1024
 MOST_HEADERS = 100  # of an answer, for `http.client`
-_END = re.compile(rb"\n\r?\n")
+END = re.compile(rb"\n\r?\n")
 _USUAL = re.compile(r"HTTP/1\.1 (200|204) [ -~]*\r\n((?:[\w-]+:[\t -~]*\r\n)+)\r\n", re.ASCII)
 _HEADER = re.compile(r"([\w-]+):[\t ]*([^\r]*?)[\t ]*\r\n")
+
+
+class Letter(NamedTuple):
+    """A request, and the bytes that are sent for it.
+
+    ``tag`` is what the caller knows it by, ``base`` the scheme and host of its URL.
+    """
+
+    tag: str
+    request: AWSPreparedRequest
+    message: bytes
+    base: str
 
 
 class Wire:
@@ -68,23 +80,38 @@ class Wire:
     def send(self, request: AWSPreparedRequest, base: str, host: str) -> AWSResponse:
         """Send a request to a URL that begins with ``base``, as botocore's HTTP session does."""
         session = self._client._endpoint.http_session  # noqa: SLF001 - botocore has no public name
-        body: Any = request.body or b""
         answer: AWSResponse | None = None
-        if isinstance(body, bytes) and request.method in _METHODS and _is_untouched(session):
-            head = _head(request, base, host)
-            answer = self._sent(session, request, base, head + body) if head else None
+        if _is_untouched(session) and (message := message_of(request, base, host)):
+            answer = self._sent(session, request, base, message)
         return answer or session.send(request)
+
+    def pool(self, base: str) -> Any:
+        """Return the pool of a URL's connections, None unless one of them is open and usual."""
+        session = self._client._endpoint.http_session  # noqa: SLF001
+        if not _is_untouched(session):
+            return None
+        pool = self._pool_of(session, base)
+        connection = pool._get_conn()  # noqa: SLF001
+        is_open = is_usual(connection)
+        if not is_open:
+            connection.close()
+        pool._put_conn(connection if is_open else None)  # noqa: SLF001
+        return pool if is_open else None
+
+    def _pool_of(self, session: Any, base: str) -> Any:
+        if (pool := self._pools.get(base)) is None:
+            pool = self._pools[base] = session._manager.connection_from_url(base)  # noqa: SLF001
+        return pool
 
     def _sent(
         self, session: Any, request: AWSPreparedRequest, base: str, message: bytes
     ) -> AWSResponse | None:
         """Return the answer to a request; None if there is no open connection to send it by."""
-        if (pool := self._pools.get(base)) is None:
-            pool = self._pools[base] = session._manager.connection_from_url(base)  # noqa: SLF001
+        pool = self._pool_of(session, base)
         connection = pool._get_conn()  # noqa: SLF001 - what urllib3's own steps call
         is_kept = connection.sock is not None
         try:
-            if not is_kept or type(connection) not in _CONNECTIONS:
+            if not is_usual(connection):
                 return None
             is_kept = False
             answer, is_kept = _exchanged(pool.timeout, connection.sock, request, message)
@@ -150,8 +177,16 @@ def _is_own(kind: type, method: Any) -> bool:
     return type(method) is FunctionType and method.__globals__.get("__name__") == kind.__module__
 
 
-def _head(request: AWSPreparedRequest, base: str, host: str) -> bytes | None:
-    """Return the lines before the body as `http.client` writes them; None for what it refuses."""
+def is_usual(connection: Any) -> bool:
+    """Return True for a connection of botocore's own kind that is open."""
+    return connection.sock is not None and type(connection) in _CONNECTIONS
+
+
+def message_of(request: AWSPreparedRequest, base: str, host: str) -> bytes | None:
+    """Return a request as `http.client` writes it; None for what it refuses or is not sent here."""
+    body: Any = request.body or b""
+    if not isinstance(body, bytes) or request.method not in _METHODS:
+        return None
     headers: Any = request.headers
     lines = [
         f"{request.method} {request.url[len(base) :]} HTTP/1.1",
@@ -161,7 +196,7 @@ def _head(request: AWSPreparedRequest, base: str, host: str) -> bytes | None:
     ]
     if not ("".join(lines).isascii() and "".join(lines).isprintable()):
         return None
-    return "\r\n".join([*lines, "", ""]).encode()
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _exchanged(
@@ -175,27 +210,30 @@ def _exchanged(
     if limits.read_timeout != limits.connect_timeout:  # other threads run at each call
         sock.settimeout(limits.read_timeout)
     data = b""
-    while not _END.search(data) and len(data) < _READ_SIZE:
-        if not (piece := sock.recv(_READ_SIZE)):
+    while not END.search(data) and len(data) < READ_SIZE:
+        if not (piece := sock.recv(READ_SIZE)):
             # For http.client it is whole, and what there is of a number is a size.
             raise http.RemoteDisconnected("The answer ends in its header")
         data += piece
-    return _usual(request, data) or _any(request, _Replayed(data, sock))
+    return success_in(request, data) or _any(request, _Replayed(data, sock))
 
 
-def _usual(request: AWSPreparedRequest, data: bytes) -> tuple[AWSResponse, bool] | None:
-    """Return a success without content, None for any other answer."""
+def success_in(request: AWSPreparedRequest, data: bytes) -> tuple[Success, bool] | None:
+    """Return a success without content, and whether its connection may serve once more.
+
+    None for any other answer.
+    """
     # A longer one may have a line that http.client refuses.
-    if len(data) > _READ_SIZE or not (found := _USUAL.fullmatch(data.decode("latin-1"))):
+    if len(data) > READ_SIZE or not (found := _USUAL.fullmatch(data.decode("latin-1"))):
         return None
     pairs = _HEADER.findall(found[2])
     said = {name.lower(): value for name, value in pairs}
     is_empty = request.method == "HEAD" or found[1] == "204" or said.get("content-length") == "0"
-    is_plain = said.get("connection", "keep-alive").lower() == "keep-alive"
+    state = said.get("connection", "keep-alive").lower()
     is_odd = len(said) < len(pairs) or len(pairs) > MOST_HEADERS or "transfer-encoding" in said
-    if is_odd or not (is_empty and is_plain):
+    if is_odd or not is_empty or state not in {"keep-alive", "close"}:
         return None
-    return Success(request, int(found[1]), pairs, said), True
+    return Success(request, int(found[1]), pairs, said), state == "keep-alive"
 
 
 def _any(request: AWSPreparedRequest, source: _Replayed) -> tuple[AWSResponse, bool]:

@@ -60,8 +60,7 @@ class Target:
         batches = self._destination.batches(stored, COMPARED)
         # Without a question to a service or another host, threads are slower than one.
         is_asked = any(entry and not entry.digest for entry in found.values())
-        is_far = any(not isinstance(each.storage, FileSystemStorage) for each in origins.values())
-        jobs = None if is_asked or is_far else 1
+        jobs = None if is_asked or not all(map(self._is_near, origins)) else 1
         self._destination.send("compared", self._compare, batches, jobs=jobs)
 
     def _compare(self, names: Batch) -> int:
@@ -145,10 +144,24 @@ class Target:
         return name
 
     def finish(self) -> None:
-        """Store what was noted, in several threads."""
+        """Store what was noted, many files at a time."""
         planned, self._planned = self._planned, {}
-        batches = [(name,) for name in in_turns(planned)]
-        self._destination.send("stored", self._store, batches, sum(planned.values()))
+        sizes = {name: planned[name] for name in in_turns(planned)}
+        near = [name for name in sizes if self._is_near(name)]
+        self._destination.store(sizes, self._store, near, self._contents)
+
+    def _is_near(self, name: str) -> bool:
+        """Return True if a file is read without asking a service or another host."""
+        return isinstance(self._origins[name].storage, FileSystemStorage)
+
+    def _contents(self, names: Iterable[str]) -> Iterator[tuple[str, File[Any]]]:
+        for name in names:
+            try:
+                with self._origins[name].open() as file:
+                    content = in_memory(file)
+            except Exception:  # noqa: BLE001, S112 - told where the file is stored alone
+                continue
+            yield name, content
 
     def _store(self, names: Batch) -> int:
         (name,) = names
@@ -195,7 +208,7 @@ class Command(Watched, collectstatic.Command):
     jobs: int | None = None
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take Django's options, and the number of threads."""
+        """Take Django's options, and how many files are to be on their way at once."""
         super().add_arguments(parser)
         parser.add_argument(
             "--jobs",
@@ -224,7 +237,9 @@ class Command(Watched, collectstatic.Command):
             except NotDone as exc:
                 raise CommandError(told(exc)) from next(iter(exc.errors.values()))
             except (OSError, ImproperlyConfigured) as exc:
-                raise CommandError(explained(exc)) from exc
+                place = getattr(exc, "filename", None)
+                prefix = f"{shown(str(place))}: " if place else ""
+                raise CommandError(prefix + explained(exc)) from exc
             finally:
                 self.storage, self.target = given, None
                 self.progress()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from base64 import b64encode
+from binascii import crc32
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from unittest import mock
 
@@ -25,6 +28,7 @@ from tests.servers.http import Request
 NOW = datetime.now(UTC).replace(microsecond=0)
 #: Headers that count tries, one that says whether the client is a resource's, and one left out.
 NOT_COMPARED = {"amz-sdk-invocation-id", "amz-sdk-request", "user-agent", "expect"}
+DIGEST = b64encode(sha256(b"content").digest()).decode()
 ODD = "dir é/a+b c%41~'&=;@$,!*().txt"
 
 pytestmark = pytest.mark.usefixtures("without_moto")
@@ -108,6 +112,55 @@ def test_boto3_sends_nothing_of_the_second_use(weed: Site) -> None:
     use(storage)
     with no_client():
         use(storage)
+
+
+def test_boto3_sends_nothing_of_the_second_use_with_checksums_as_for_aws(weed: Site) -> None:
+    config = {**unshared(), "request_checksum_calculation": "when_supported"}
+    storage = weed.storage(client_config=config)
+    use(storage)
+    weed.front.clear()
+    with no_client():
+        use(storage)
+    (request,) = weed.sent("PUT")
+    assert request.headers["x-amz-checksum-crc32"] == checksum(b"content")
+    assert request.headers["x-amz-sdk-checksum-algorithm"] == "CRC32"
+    assert request.headers["x-amz-content-sha256"] == sha256(b"content").hexdigest()
+
+
+def checksum(content: bytes) -> str:
+    return b64encode(crc32(content).to_bytes(4, "big")).decode()
+
+
+def test_checksum_is_that_of_what_a_hook_makes_of_a_file(weed: Site) -> None:
+    config = {**unshared(), "request_checksum_calculation": "when_supported"}
+    storage = weed.storage(client_config=config)
+    use(storage)
+
+    def encrypt(params: dict[str, Any], **_: Any) -> None:
+        params["Body"] = b"encrypted"
+
+    storage.client.meta.events.register("provide-client-params.s3.PutObject", encrypt)
+    storage.save("a.txt", ContentFile(b"content"))
+    assert weed.raw.get("a.txt") == b"encrypted"
+    sent = weed.sent("PUT")[-1].headers
+    assert sent["x-amz-checksum-crc32"] == checksum(b"encrypted")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ChecksumAlgorithm": "SHA256"},
+        {"ChecksumSHA256": "7XACtDnprIRfIjV9giusFERzD722AW0+yUMil7nsn3M="},
+    ],
+)
+def test_checksum_that_a_project_wants_is_the_only_one(weed: Site, said: dict[str, str]) -> None:
+    config = {**unshared(), "request_checksum_calculation": "when_supported"}
+    storage = weed.storage(client_config=config, object_parameters=said)
+    for _ in range(2):
+        storage.save("a.txt", ContentFile(b"content"))
+    sent = weed.sent("PUT")[-1].headers
+    assert "x-amz-checksum-crc32" not in sent
+    assert sent["x-amz-checksum-sha256"] == DIGEST
 
 
 @pytest.mark.parametrize("event", ["provide-client-params", "before-sign", "before-send"])

@@ -128,8 +128,7 @@ class Burst:
         self._give_up(connection)
 
     def _fail(self, connection: Any) -> None:
-        # A service may close one that is idle.
-        self._failures += connection in self._busy
+        self._failures += 1
         self._drop(connection)
 
     def _close(self) -> None:
@@ -152,17 +151,19 @@ class Burst:
                 break
             if not self._idle:
                 self._open()
+            self._next = letter
             if not self._idle:
-                self._next = letter
                 break
-            self._next = None
-            self._begin(self._idle.pop(), letter)
+            if _is_silent(self._idle[-1].sock):
+                self._next = None
+                self._begin(self._idle.pop(), letter)
+            else:
+                self._drop(self._idle[-1])
         return bool(self._busy)
 
     def _begin(self, connection: Any, letter: Letter) -> None:
         exchange = self._busy[connection] = _Exchange(letter)
         try:
-            _require_silence(connection.sock)
             exchange.send(connection.sock)
         except OSError:
             self._fail(connection)
@@ -173,10 +174,11 @@ class Burst:
     def _moved(self, connection: Any) -> tuple[Letter, Success] | None:
         """Go on where a connection is ready; return the request and its answer if that is here."""
         exchange = self._busy.get(connection)
+        if exchange is None:
+            if not _is_silent(connection.sock):
+                self._drop(connection)
+            return None
         try:
-            if exchange is None:
-                _require_silence(connection.sock)
-                return None
             if not exchange.is_sent:
                 exchange.send(connection.sock)
                 if exchange.is_sent:
@@ -213,11 +215,12 @@ class Burst:
                 self._fail(connection)
 
 
-def _require_silence(sock: Any) -> None:
-    """Raise OSError if an idle connection was closed, or if the service speaks unasked."""
-    try:
-        # What TLS says to itself, such as tickets for later, is read on the way.
-        sock.recv(1)
-    except _NOT_NOW:
-        return
-    raise ConnectionError("Nothing was asked")
+def _is_silent(sock: Any) -> bool:
+    """Return False if an idle connection was closed, or if the service speaks unasked."""
+    with suppress(OSError):
+        try:
+            # What TLS says to itself, such as tickets for later, is read on the way.
+            sock.recv(1)
+        except _NOT_NOW:
+            return True
+    return False

@@ -24,7 +24,7 @@ from tests.servers.http import HTTPProxy
 from tests.servers.moto import Moto
 from tests.test_collectstatic import LISTING, Front, Site, puts
 
-FILES = {f"d{number % 7}/{number}.txt": b"%d" % number for number in range(150)}
+FILES = {f"d{number % 7}/{number}.txt": b"%d" % number for number in range(80)}
 CLOSING = {"ETag": '"e"', "Connection": "close"}
 
 

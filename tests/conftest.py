@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from collections.abc import Generator
 from typing import Any, cast
 
 import django
 import pytest
+from botocore import handlers
 from django.conf import settings
 from django.core.files.storage import storages
 from django.core.signals import setting_changed
@@ -44,6 +46,15 @@ def overrides_keep_options() -> None:
     """Mend Django 4.2's override_settings."""
     if django.VERSION < (5,):
         setting_changed.connect(keep_options)
+
+
+@pytest.fixture
+def without_moto(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make clients without the handler that moto, once imported, gives to every new session."""
+    own = [each for each in handlers.BUILTIN_HANDLERS if "moto" not in type(each[1]).__module__]
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", own)
+    # A changed environment has a session of its own.
+    monkeypatch.setenv("AWS_WITHOUT_MOTO", uuid.uuid4().hex)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,6 +28,9 @@ FILES = {f"d{number % 7}/{number}.txt": b"%d" % number for number in range(80)}
 CLOSING = {"ETag": '"e"', "Connection": "close"}
 
 
+pytestmark = pytest.mark.usefixtures("without_moto", "closed_at_the_end")
+
+
 class Watched(S3StaticStorage):
     """Knows which thread each file was stored by."""
 
@@ -44,6 +47,13 @@ def moto() -> Iterator[Moto]:
         pytest.skip(reason)
     with Moto() as server:
         yield server
+
+
+@pytest.fixture
+def closed_at_the_end(site: Site) -> Iterator[None]:
+    """Leave no connections to the tests that follow: some programs take no number over 1023."""
+    yield
+    site.storage.close()
 
 
 @pytest.fixture
@@ -374,16 +384,17 @@ def test_connections_serve_on_afterwards(site: Site, front: Front) -> None:
 # -- copies ---------------------------------------------------------------------------------------
 
 
-def target(front: Front, **options: Any) -> Watched:
-    Watched.threads.clear()
-    return Watched(**{**front.options, "client_config": unshared(), **options})
+def target(site: Site, front: Front, **options: Any) -> S3StaticStorage:
+    on(site, front, **options)
+    found: S3StaticStorage = site.storage
+    return found
 
 
 def test_copies_from_this_machine_are_sent_by_one_thread(site: Site, front: Front) -> None:
     told: list[str] = []
     found = copy(
         OverwriteStorage(location=site.directory),
-        target(front),
+        target(site, front),
         report=lambda outcome, meter: told.append(f"{outcome.action} {meter.done_files}"),
     )
     assert Counter(front.requests()) == puts(FILES) + Counter([LISTING])
@@ -396,7 +407,10 @@ def test_copies_from_this_machine_are_sent_by_one_thread(site: Site, front: Fron
 
 
 def test_copies_are_described_as_they_are_by_threads(site: Site, front: Front) -> None:
-    copy(OverwriteStorage(location=site.directory), target(front, headers={"Cache-Control": "a"}))
+    copy(
+        OverwriteStorage(location=site.directory),
+        target(site, front, headers={"Cache-Control": "a"}),
+    )
     said = front.raw.head("static/d0/0.txt")
     assert (said["ContentType"], said["CacheControl"]) == ("text/plain", "a")
 
@@ -404,7 +418,7 @@ def test_copies_are_described_as_they_are_by_threads(site: Site, front: Front) -
 def test_copies_that_fail_are_told_as_by_threads(site: Site, front: Front) -> None:
     front.proxy.answer(403, b"", method="PUT", path="/d3/", times=None)
     front.proxy.reset(method="PUT", path="/d5/", times=5)
-    found = copy(OverwriteStorage(location=site.directory), target(front))
+    found = copy(OverwriteStorage(location=site.directory), target(site, front))
     bad = {name for name in FILES if name.startswith("d3/")}
     assert {each.name for each in found.of("failed")} == bad
     assert front.stored().keys() == FILES.keys() - bad
@@ -423,12 +437,13 @@ class Meddling(Watched):
 
 def test_copy_of_a_file_that_changes_meanwhile_is_made_anew(site: Site, front: Front) -> None:
     Meddling.meddled[:] = [site.directory / "d3/3.txt"]
-    found = copy(OverwriteStorage(location=site.directory), Meddling(**front.options))
+    into = site.on(Meddling, **front.options)
+    found = copy(OverwriteStorage(location=site.directory), into)
     assert front.stored() == {**FILES, "d3/3.txt": b"longer"}
     assert len(found.of("copied")) == len(FILES)
 
 
 def test_verified_copies_go_by_threads(site: Site, front: Front) -> None:
-    copy(OverwriteStorage(location=site.directory), target(front), verify=True)
+    copy(OverwriteStorage(location=site.directory), target(site, front), verify=True)
     assert front.stored() == FILES
     assert by_others() == FILES.keys()

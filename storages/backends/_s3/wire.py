@@ -81,7 +81,7 @@ class Wire:
         """Send a request to a URL that begins with ``base``, as botocore's HTTP session does."""
         session = self._client._endpoint.http_session  # noqa: SLF001 - botocore has no public name
         answer: AWSResponse | None = None
-        if _is_untouched(session) and (message := message_of(request, base, host)):
+        if (message := message_of(request, base, host)) and _is_untouched(session):
             answer = self._sent(session, request, base, message)
         return answer or session.send(request)
 

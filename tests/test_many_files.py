@@ -201,13 +201,14 @@ def test_service_that_closes_each_connection_gets_each_file_once(
 
 
 def test_idle_connections_may_end_while_one_is_silent(site: Site, raw: RawBucket) -> None:
-    with HTTPProxy(raw.server.host, raw.server.port, patience=0.2) as proxy:
+    with HTTPProxy(raw.server.host, raw.server.port, patience=0.5) as proxy:
         front = Front(proxy, raw)
         on(site, front, client_config={**unshared(), "read_timeout": 1})
         proxy.stall(method="PUT", path=r"/d3/3\.")
         site.collect()
         assert front.stored() == FILES
-        assert proxy.connections <= 64 + 2
+        # Without an end to opening them there were a thousand.
+        assert proxy.connections <= 128
 
 
 def test_connection_whose_tls_cannot_be_made_is_not_used(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, cast
 
 import django
@@ -21,6 +21,7 @@ from django.core.signals import setting_changed
 from storages.testing import Impossible, NotTried
 from tests.matrix import Cell, lines, number, written
 from tests.servers.exfat import NO_MOUNTS
+from tests.servers.moto import Moto
 from tests.settings import BUILD
 
 MATRIX = BUILD / "contract-matrix.txt"
@@ -46,6 +47,15 @@ def overrides_keep_options() -> None:
     """Mend Django 4.2's override_settings."""
     if django.VERSION < (5,):
         setting_changed.connect(keep_options)
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Moto]:
+    """Start the emulator, once for each module of tests."""
+    if reason := Moto.available():
+        pytest.skip(reason)
+    with Moto() as server:
+        yield server
 
 
 @pytest.fixture

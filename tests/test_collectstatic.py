@@ -125,14 +125,6 @@ def held(bucket: str) -> dict[str, bytes]:
 # -- requests -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[Moto]:
-    if reason := Moto.available():
-        pytest.skip(reason)
-    with Moto() as server:
-        yield server
-
-
 class Front:
     """A bucket behind a proxy that counts requests."""
 

@@ -89,14 +89,6 @@ class Screen(io.StringIO):
         return True
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[Moto]:
-    if reason := Moto.available():
-        pytest.skip(reason)
-    with Moto() as server:
-        yield server
-
-
 @pytest.fixture
 def front(moto: Moto) -> Iterator[HTTPProxy]:
     with HTTPProxy(moto.host, moto.port) as proxy:

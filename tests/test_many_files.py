@@ -41,14 +41,6 @@ class Watched(S3StaticStorage):
         return super().get_object_parameters(name)
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[Moto]:
-    if reason := Moto.available():
-        pytest.skip(reason)
-    with Moto() as server:
-        yield server
-
-
 @pytest.fixture
 def closed_at_the_end(site: Site) -> Iterator[None]:
     """Leave no connections to the tests that follow: some programs take no number over 1023."""

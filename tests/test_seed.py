@@ -81,14 +81,6 @@ AWS_HEADERS = {
 S3_CLOUDFRONT = "AWS_S3_CUSTOM_DOMAIN = 'cdn.mydomain.com'"
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[Moto]:
-    if reason := Moto.available():
-        pytest.skip(reason)
-    with Moto() as server:
-        yield server
-
-
 @pytest.fixture
 def client(moto: Moto) -> Any:
     return boto3.client(

@@ -260,6 +260,7 @@ class S3Uploads(S3Listings):
         return bool(metadata_of(stored).get(TOKEN) == token)
 
 
+#: The steps of a save in one request.
 _STEPS = {name: getattr(S3Uploads, name) for name in ("_write", "_store", "_put")}
 
 

@@ -219,9 +219,9 @@ def _exchanged(
 
 
 def success_in(request: AWSPreparedRequest, data: bytes) -> tuple[Success, bool] | None:
-    """Return a success without content, and whether its connection may serve once more.
+    """Return the success that an answer without content tells, None for any other answer.
 
-    None for any other answer.
+    The second value is True if its connection may serve once more.
     """
     # A longer one may have a line that http.client refuses.
     if len(data) > READ_SIZE or not (found := _USUAL.fullmatch(data.decode("latin-1"))):

@@ -346,15 +346,25 @@ class Driver:
             elif found:
                 yield name, found
         for name in deeper:
-            with suppress(FileNotFoundError):
+            with self._passing_missing():
                 for path, entry in self._walk(posixpath.join(key, name)):
                     yield posixpath.join(name, path), entry
 
     def _looked_up(self, key: str) -> Entry | None:
         """Describe what was listed a moment ago; None if others have removed it since."""
-        with suppress(FileNotFoundError):
+        with self._passing_missing():
             return self._stat(key)
         return None
+
+    @contextmanager
+    def _passing_missing(self) -> Iterator[None]:
+        """End a block without an error where a primitive says that nothing has its key any more."""
+        known: tuple[type[Exception], ...] = (OSError, *self.sdk_errors)
+        try:
+            yield
+        except known as exc:
+            if self._explain(exc)[0] not in (errno.ENOENT, errno.ENOTDIR):
+                raise
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
         """Return the errno for an error, and a text that says what to change.

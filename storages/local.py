@@ -263,10 +263,18 @@ class LocalStorage(BaseStorage, FileSystemStorage):
             path.unlink()
 
     def _list(self, key: str) -> Iterator[Listed]:
-        with os.scandir(self._found(key)) as entries:
+        directory = self._found(key)
+        with os.scandir(directory) as entries:
             for each in entries:
-                if not is_temporary(each.name):
-                    yield each.name, self._listed(each)
+                if is_temporary(each.name):
+                    continue
+                try:
+                    entry = self._listed(each)
+                except FileNotFoundError:
+                    # It went away since the directory was read, or that did, which raises.
+                    directory.stat()
+                    continue
+                yield each.name, entry
 
     def _listed(self, found: os.DirEntry[str]) -> Entry:
         """Describe what a link leads to; one that is not to be followed is a file here."""

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import count, takewhile
 from pathlib import Path
+from threading import Event
 from typing import ClassVar, Final
 
+from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
 from .case import Impossible, NotTried, item
 from .names import OddNames, in_directories
+from .parallel import in_threads
 from .spellings import COMMANDS, PUNCTUATION, SCRIPTS
 
 MANY: Final = 2500  # files in one directory: more than two pages of any service
 PLANTERS: Final = 8  # threads
+STAYING: Final = 150  # files in a directory in which others come and go
+LISTINGS: Final = 20  # of it meanwhile
 
 
 class ListingContract(OddNames):
@@ -155,6 +163,39 @@ class ListingContract(OddNames):
         self.assertTrue(self.storage.exists("many/9999-new.txt"))
         self.assertEqual([name for name, count in Counter(files).items() if count > 1], [])
         self.assertEqual(set(names[1:]) - set(files), set())
+
+    @item("95b")
+    def test_listing_has_each_file_that_stays_while_others_come_and_go(self) -> None:
+        # More than the buffer of a program that lists for a server, whose complaints go between.
+        names = [f"{number:03}-stays.txt" for number in range(STAYING)]
+        self.plant_many(f"many/{name}" for name in names)
+        ended = Event()
+
+        def job(index: int) -> list[list[str]]:
+            if index:
+                for number in takewhile(lambda _: not ended.is_set(), count()):
+                    for directory in ("many", f"goes-{index}-{number}"):
+                        name = f"{directory}/{index}-goes.txt"
+                        self.storage.delete(self.storage.save(name, ContentFile(b"x")))
+                    # Dropbox lets nobody remove a folder only if it is empty.
+                    with suppress(IsADirectoryError):
+                        self.storage.delete(directory)
+                return []
+            try:
+                return [found for _ in range(LISTINGS) for found in self.listed_each_way("many")]
+            finally:
+                ended.set()
+
+        found, *_ = in_threads(3, job)
+        for files in found:
+            # Each once, whatever else is there: Pure-FTPd renames by way of a name of its own.
+            self.assertEqual(sorted(name for name in files if "stays" in name), names)
+
+    def listed_each_way(self, directory: str) -> Iterator[list[str]]:
+        """Yield the base names of a directory's files as `listdir` and a walk find them."""
+        yield self.storage.listdir(directory)[1]
+        if scan := getattr(self.storage, "scan", None):
+            yield [posixpath.basename(name) for name, _ in scan(recursive=True)]
 
     @item(96)
     def test_odd_names_are_listed_as_they_were_saved(self) -> None:

@@ -1,16 +1,17 @@
 """What FTP servers say of their files: facts (RFC 3659), and LIST lines of Unix and DOS kinds."""
 
-# ruff: noqa: S321 - the exception is ftplib's, the parser is not.
-
 from __future__ import annotations
 
-import ftplib
+import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from storages.driver import Entry
+from storages.utils import shown
+
+from .errors import Refusal
 
 #: Names and what is known of them; None for a link, or a file of unknown size.
 Listing = dict[str, Entry | None]
@@ -26,6 +27,8 @@ _UNIX = re.compile(
 #: GNU's ls on a name that is gone or closed when it looks: one line on errors, one in the list.
 _UNSEEN = re.compile(r"[a-zA-Z-]\?{9}\s+(?:\?\s+){3,5}(?P<name>\S.*)")
 _COMPLAINT = re.compile(r"(?:\S*/)?ls: cannot access '(?:.*/)?(?P<name>[^/]+)': .*")
+#: BSD's ls, and the one in the server of GNU inetutils: one line alone.
+_GONE = ": No such file or directory"
 _DOS = re.compile(
     r"(?:(?P<month>\d\d)[-/](?P<day>\d\d)[-/](?P<year>\d{4}|\d\d)"
     r"|(?P<iso>\d{4}-\d\d-\d\d))\s+(?P<hour>\d\d?):(?P<minute>\d\d)\s?(?P<half>[AP]M)?\s+"
@@ -58,10 +61,13 @@ def parse_time(text: str) -> datetime | None:
 
 
 def parse_facts(line: str) -> tuple[str, Entry | None]:
-    """Return name and description of a line that MLST or MLSD gives (RFC 3659 section 7.2)."""
+    """Return name and description of a line that MLST or MLSD gives (RFC 3659 section 7.2).
+
+    Raises Refusal (EIO) for a line of another kind.
+    """
     text, _, name = line.partition(" ")
     if not name or (text and "=" not in text):
-        raise ftplib.error_proto("The listing has lines of an unknown kind")
+        raise _unknown(line)
     facts = {}
     for fact in text.split(";"):
         key, _, value = fact.partition("=")
@@ -84,10 +90,10 @@ def parse_facts(line: str) -> tuple[str, Entry | None]:
     )
 
 
-def parse_list(lines: Iterable[str], now: datetime) -> Listing:
+def parse_list(lines: Collection[str], now: datetime) -> Listing:
     """Read the answer to LIST; ``now`` tells the year of times without one.
 
-    Raises ftplib.error_proto for a line of another kind: what it hides is not known.
+    Raises Refusal (EIO) for a line of another kind: what it hides is not known.
     """
     found: Listing = {}
     unseen = set()
@@ -101,14 +107,28 @@ def parse_list(lines: Iterable[str], now: datetime) -> Listing:
         elif match := _COMPLAINT.fullmatch(line):
             unseen.add(match["name"])
             continue
-        elif not line.strip() or line.startswith("total "):
+        elif not line.strip() or line.startswith("total ") or line.endswith(_GONE):
             continue
         else:
-            raise ftplib.error_proto("The listing has lines of an unknown kind")
+            raise _unknown(line)
         found[name] = entry
-    if not unseen <= found.keys():
-        raise ftplib.error_proto("The server could not list the directory")
+    if not unseen <= found.keys() or (not found and is_disturbed(lines)):
+        raise Refusal(errno.EIO, "The FTP server could not list the directory")
     return found
+
+
+def is_disturbed(lines: Iterable[str]) -> bool:
+    """Return True if a name went away while LIST was at work: any line may be in two pieces then.
+
+    The program that lists complains past its own buffer, so in the middle of a line.
+    """
+    return any(line.endswith(_GONE) for line in lines)
+
+
+def _unknown(line: str) -> Refusal:
+    return Refusal(
+        errno.EIO, f"The FTP server's listing has a line of an unknown kind: {shown(line)}"
+    )
 
 
 def _unix(match: re.Match[str], now: datetime) -> tuple[str, Entry | None]:

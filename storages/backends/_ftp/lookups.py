@@ -20,7 +20,7 @@ from storages.driver import Entry
 from storages.temporaries import PATTERN, notice
 
 from .errors import MISSING, REFUSED, UNKNOWN, Refusal, UnknownCommand, told
-from .listings import Listing, parse_facts, parse_list
+from .listings import Listing, is_disturbed, parse_facts, parse_list
 from .times import Timed
 from .transfers import lines_of
 
@@ -28,6 +28,8 @@ NO_FACTS: Final = (
     "This server promises MLST and never answers it: each process waits once for 'timeout' "
     "seconds, then SIZE, MDTM and LIST are asked instead."
 )
+
+LISTINGS: Final = 8  # more of a directory, at most, in which names go away meanwhile
 
 _DIRECTORY = Entry(0, is_directory=True)
 
@@ -173,6 +175,15 @@ class Lookups(Timed):
         return True
 
     def _listing(self, path: str) -> Listing:
+        try:
+            return self._listing_now(path)
+        except Refusal as exc:
+            if exc.code != errno.EACCES:
+                raise
+            # If the directory has gone meanwhile, that is seen now.
+            return self._listing_now(path)
+
+    def _listing_now(self, path: str) -> Listing:
         if not self._enter(path):
             self._insist_on_entering(path)
         # Servers differ in what they make of an argument: none is the surest.
@@ -233,7 +244,14 @@ class Lookups(Timed):
         return None if entry is None else entry.modified
 
     def _list_with(self, command: str, argument: str) -> Listing:
-        return parse_list(self._lines(command, argument), datetime.now(UTC))
+        lines = self._lines(command, argument)
+        for _ in range(LISTINGS):
+            if not is_disturbed(lines):
+                break
+            before, lines = lines, self._lines(command, argument)
+            if lines == before:
+                break
+        return parse_list(lines, datetime.now(UTC))
 
     def _lines(self, verb: str, argument: str) -> list[str]:
         with self._hiding(argument) as sent:

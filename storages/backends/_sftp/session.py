@@ -19,6 +19,7 @@ from .messages import NOTHING, REFUSALS, Attributes, text
 REQUEST_SIZE = 32 * 1024 - 256
 LARGE = 8 * REQUEST_SIZE  # bytes of content in one to a server that says it takes so many
 WINDOW = 64  # requests on their way
+SCANS = 8  # of a directory, at most, in which names go away meanwhile
 CREATE_NEW = sftp.SFTP_FLAG_WRITE | sftp.SFTP_FLAG_CREATE | sftp.SFTP_FLAG_EXCL
 
 
@@ -221,14 +222,21 @@ class Session(Connection):
 
         Names that are no UTF-8 are left out: names of ours cannot say them.
         """
-        handle = self.call(sftp.CMD_OPENDIR, text(path)).text()
-        found: list[tuple[str, Attributes]] = []
-        try:
-            while len(found) < most and (entries := self._next_entries(handle)):
-                found += entries
-        finally:
-            self.close(handle)
-        return [entry for entry in found if not _is_odd(entry[0])]
+        for _ in range(SCANS):
+            handle = self.call(sftp.CMD_OPENDIR, text(path)).text()
+            found: list[tuple[str, Attributes]] = []
+            try:
+                while len(found) < most and (entries := self._next_entries(handle)):
+                    found += entries
+            except FileNotFoundError:
+                # AsyncSSH's server looks at each name, of which one went away, unless the
+                # directory did, which this tells.
+                self.lookup(path)
+                continue
+            finally:
+                self.close(handle)
+            return [entry for entry in found if not _is_odd(entry[0])]
+        raise OSError(errno.EBUSY, "The SFTP server lists no directory in which files go away")
 
     def _next_entries(self, handle: bytes) -> list[tuple[str, Attributes]]:
         self.ask(sftp.CMD_READDIR, text(handle))

@@ -81,6 +81,16 @@ def said_goodbye(server: FTPServer) -> bool:
     return "FTP session closed" in server.output.partition("logged in")[2]
 
 
+class InTurn:
+    """Data of a command that is another each time; the last one stays."""
+
+    def __init__(self, *contents: bytes) -> None:
+        self._left = list(contents)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._left.pop(0) if len(self._left) > 1 else self._left[0]
+
+
 def scripted(server: ScriptedFTP, **options: Any) -> FTPStorage:
     return FTPStorage(**{"location": server.location, "timeout": 5, **options})
 
@@ -613,6 +623,32 @@ def test_listing_of_an_unknown_kind_is_an_error() -> None:
             storage.listdir("")
         with pytest.raises(FTPStorageException, match="unknown kind"):
             storage.exists("a.txt")
+
+
+LINE = b"-rw-r--r-- 1 ftp ftp 5 Jan  2  2020 a.txt\r\n"
+GONE = b"b.txt: No such file or directory\r\n"
+
+
+@pytest.mark.parametrize("position", range(len(LINE) - 1))
+def test_listing_with_a_complaint_in_the_middle_of_a_line_is_asked_for_again(position: int) -> None:
+    # As GNU inetutils and others print it, where the buffer of their `ls` ends.
+    answers = InTurn(LINE[:position] + GONE + LINE[position:], LINE)
+    with ScriptedFTP(data={"LIST": answers}) as server, scripted(server) as storage:
+        assert storage.listdir("") == ([], ["a.txt"])
+
+
+def test_listing_that_is_never_without_complaints_is_taken_if_its_lines_are_whole() -> None:
+    answers = InTurn(*(b"%d%b%b" % (number, GONE, LINE) for number in range(100)))
+    with ScriptedFTP(data={"LIST": answers}) as server, scripted(server) as storage:
+        assert storage.listdir("") == ([], ["a.txt"])
+        assert storage.exists("a.txt")
+        assert not storage.exists("0b.txt")
+
+
+def test_file_that_is_called_like_a_complaint_is_listed() -> None:
+    line = LINE.replace(b"a.txt", GONE.rstrip())
+    with ScriptedFTP(data={"LIST": line}) as server, scripted(server) as storage:
+        assert storage.listdir("") == ([], [GONE.decode().rstrip()])
 
 
 def test_names_in_listings_that_lead_elsewhere_are_left_out() -> None:

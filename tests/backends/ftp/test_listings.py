@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ftplib
 from datetime import UTC, datetime
-from ftplib import error_proto
 
 import pytest
 
+from storages.backends._ftp.errors import Refusal
 from storages.backends._ftp.listings import parse_facts, parse_list, parse_time
 from storages.driver import Entry
 
@@ -99,8 +98,17 @@ def test_name_that_ls_could_not_look_at_is_asked_for() -> None:
     gone = "/bin/ls: cannot access 'b c': No such file or directory"
     for line in ("-????????? ? ? ?            ? b c", "-????????? ? ? ? ?            ? b c"):
         assert parse_list([gone, "total 0", line], NOW) == {"b c": None}
-    with pytest.raises(ftplib.error_proto, match="could not list"):
+    with pytest.raises(Refusal, match="could not list"):
         parse_list([gone], NOW)
+
+
+def test_name_of_which_ls_says_alone_that_it_is_gone_is_left_out() -> None:
+    line, (name, entry) = next(iter(UNIX.items()))
+    for gone in ("b c", "ls: b c", "/bin/ls: ./b c"):
+        assert parse_list([f"{gone}: No such file or directory", line], NOW) == {name: entry}
+        # Or else it is the directory that is gone.
+        with pytest.raises(Refusal, match="could not list"):
+            parse_list([f"{gone}: No such file or directory"], NOW)
 
 
 def test_lines_that_are_no_entries_are_left_out() -> None:
@@ -119,7 +127,7 @@ def test_lines_that_are_no_entries_are_left_out() -> None:
     ],
 )
 def test_line_of_an_unknown_kind_is_an_error(line: str) -> None:
-    with pytest.raises(error_proto):
+    with pytest.raises(Refusal):
         parse_list([line], NOW)
 
 
@@ -261,7 +269,7 @@ FORMATS: dict[str, tuple[str, tuple[str, int, bool] | None]] = {
 def test_formats_of_the_public_collections_are_right_or_raise(form: str) -> None:
     line, expected = FORMATS[form]
     if expected is None:
-        with pytest.raises(error_proto):
+        with pytest.raises(Refusal):
             parse_list([line], NOW)
         return
     (name, entry), *others = parse_list([line], NOW).items()
@@ -272,5 +280,5 @@ def test_formats_of_the_public_collections_are_right_or_raise(form: str) -> None
 
 @pytest.mark.parametrize("line", ["", "500", "a.txt", "-rw-r--r-- 1 ftp ftp 5 Jan  1  1970 a"])
 def test_lines_that_are_no_facts_raise(line: str) -> None:
-    with pytest.raises(error_proto):
+    with pytest.raises(Refusal):
         parse_facts(line)

@@ -346,25 +346,39 @@ class Driver:
             elif found:
                 yield name, found
         for name in deeper:
-            with self._passing_missing():
-                for path, entry in self._walk(posixpath.join(key, name)):
-                    yield posixpath.join(name, path), entry
+            yield from self._walk_on(key, name)
+
+    def _walk_on(self, key: str, name: str) -> Iterator[Listed]:
+        """Walk a directory that was listed a moment ago; nothing if others removed it since."""
+        inner = posixpath.join(key, name)
+        try:
+            for path, entry in self._walk(inner):
+                yield posixpath.join(name, path), entry
+        except self._known_errors as exc:
+            if not self._says_missing(exc):
+                raise
+            found = self._looked_up(inner)
+            if found and found.is_directory:
+                raise
+            # If what it was in is gone as well, such as a disk, nothing is known of the rest.
+            self._stat(key) if key else list(self._list(key))
 
     def _looked_up(self, key: str) -> Entry | None:
         """Describe what was listed a moment ago; None if others have removed it since."""
-        with self._passing_missing():
+        try:
             return self._stat(key)
+        except self._known_errors as exc:
+            if not self._says_missing(exc):
+                raise
         return None
 
-    @contextmanager
-    def _passing_missing(self) -> Iterator[None]:
-        """End a block without an error where a primitive says that nothing has its key any more."""
-        known: tuple[type[Exception], ...] = (OSError, *self.sdk_errors)
-        try:
-            yield
-        except known as exc:
-            if self._explain(exc)[0] not in (errno.ENOENT, errno.ENOTDIR):
-                raise
+    @property
+    def _known_errors(self) -> tuple[type[Exception], ...]:
+        return (OSError, *self.sdk_errors)
+
+    def _says_missing(self, exc: Exception) -> bool:
+        """Return True if an error of a primitive means that nothing has its key."""
+        return self._explain(exc)[0] in (errno.ENOENT, errno.ENOTDIR)
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
         """Return the errno for an error, and a text that says what to change.

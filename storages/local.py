@@ -28,6 +28,8 @@ from .options import UNSET, option, positional
 from .temporaries import beside, is_due, is_temporary, refused, stale
 from .utils import RefusedName, is_taken_by_windows, normalize_name, shown
 
+DIRECTORIES = 8  # tries to make one, at most, that others remove while it is empty
+
 
 def _with_final_slash(storage: object, url: str | None) -> str:
     url = told(storage, url)
@@ -214,12 +216,9 @@ class LocalStorage(BaseStorage, FileSystemStorage):
         self, key: str, source: Source, *, overwrite: bool, expected: Entry | None = None
     ) -> None:
         path = Path(self.path(key))
-        self._make_directory(path.parent)
-        if is_due(path.parent):
-            _sweep(path.parent)
         temporary = path.parent / beside("", "part")
         try:
-            self._fill(temporary, source)
+            self._begin(temporary, source)
             self._require_unchanged(key, expected)
             if overwrite:
                 _replace(temporary, path)
@@ -229,6 +228,21 @@ class LocalStorage(BaseStorage, FileSystemStorage):
             with suppress(OSError):
                 temporary.unlink()
         _sync_directory(path.parent)
+
+    def _begin(self, temporary: Path, source: Source) -> None:
+        """Make the directory, and in it what a save will give its name to."""
+        for left in reversed(range(DIRECTORIES)):
+            try:
+                self._make_directory(temporary.parent)
+                if is_due(temporary.parent):
+                    _sweep(temporary.parent)
+                self._fill(temporary, source)
+            except FileNotFoundError:
+                # Others may remove it as long as it is empty.
+                if not left or temporary.parent.is_dir():
+                    raise
+            else:
+                return
 
     def _fill(self, temporary: Path, source: Source) -> None:
         """Make what a save will give its name to, with its content and permissions."""
@@ -348,8 +362,12 @@ def _sync_directory(path: Path) -> None:
 
 def _sweep(directory: Path) -> None:
     """Remove stale temporary files."""
+    names = list[str]()
     with suppress(OSError), os.scandir(directory) as entries:
-        own = [each for each in entries if is_temporary(each.name)]
-        found = [(each.name, _entry(Path(each).lstat())) for each in own]
-        for name in stale(found, datetime.now(UTC)):
-            (directory / name).unlink()
+        names += [each.name for each in entries if is_temporary(each.name)]
+    for name in names:
+        path = directory / name
+        # Other saves remove their own, and servers of this directory leave directories there.
+        with suppress(OSError):
+            for _ in stale([(name, _entry(path.lstat()))], datetime.now(UTC)):
+                path.unlink()

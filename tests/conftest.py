@@ -16,7 +16,8 @@ import pytest
 from botocore import handlers
 from django.conf import settings
 from django.core.files.storage import storages
-from django.core.signals import setting_changed
+from django.core.signals import request_finished, setting_changed
+from django.db import close_old_connections
 
 from storages.testing import Impossible, NotTried
 from tests.matrix import Cell, lines, number, written
@@ -56,6 +57,14 @@ def moto() -> Iterator[Moto]:
         pytest.skip(reason)
     with Moto() as server:
         yield server
+
+
+@pytest.fixture
+def ends_no_request() -> Iterator[None]:
+    """Let answers be closed without Django's look at the database, which other tests used."""
+    request_finished.disconnect(close_old_connections)
+    yield
+    request_finished.connect(close_old_connections)
 
 
 @pytest.fixture

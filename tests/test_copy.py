@@ -928,6 +928,54 @@ def test_deletion_is_left_out_if_a_listing_or_a_file_failed(local: LocalStorage)
     assert reads(target, "old.txt") == b"content"
 
 
+def test_file_that_the_source_got_after_it_was_listed_is_not_deleted() -> None:
+    class Growing(MemoryStorage):
+        def _read(self, key: str, start: int, entry: Entry) -> Stream:
+            self.save("late.txt", ContentFile(b"late"))
+            return super()._read(key, start, entry)
+
+    origin = Growing(bucket=uuid.uuid4().hex, file_overwrite=True)
+    target = MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(origin, {"a.txt": b"content"})
+    fill(target, {"late.txt": b"late", "old.txt": b"old"})
+    assert names_of(copy(origin, target, delete=True), DELETED) == {"old.txt"}
+    assert reads(target, "late.txt") == b"late"
+
+
+@pytest.mark.parametrize("missing", [("gone",), ("", "gone")])
+def test_directory_that_goes_away_while_any_storage_is_listed_costs_no_other_file(
+    tmp_path: Path, missing: tuple[str, ...]
+) -> None:
+    class Busy(FileSystemStorage):
+        begun = False
+
+        def listdir(self, path: str) -> tuple[list[str], list[str]]:
+            if self.begun and path in missing:
+                raise FileNotFoundError(errno.ENOENT, "No such directory", path)
+            directories, files = super().listdir(path)
+            if not self.begun:
+                directories.append("gone")
+            self.begun = True
+            return directories, files
+
+        def _save(self, name: str, content: Any) -> str:
+            return super()._save(name, content)
+
+    origin, target = Busy(location=tmp_path), MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(origin, {"a.txt": b"content", "z/b.txt": b"content"})
+    fill(target, {"z/b.txt": b"old", "z/old.txt": b"old"})
+    if "" in missing:
+        with pytest.raises(FileNotFoundError):
+            copy(origin, target, delete=True)
+        assert reads(target, "z/old.txt") == b"old"
+        return
+    report = copy(origin, target, delete=True)
+    assert (names_of(report, COPIED), names_of(report, DELETED)) == (
+        {"a.txt", "z/b.txt"},
+        {"z/old.txt"},
+    )
+
+
 def test_deletion_keeps_names_that_sort_between_a_directory_and_its_files(
     moto: Moto, local: LocalStorage
 ) -> None:

@@ -49,6 +49,7 @@ MIB = 1024 * KIB
 CONTENT = random.Random(1).randbytes(300_000)
 PICTURE = b"\x89PNG\r\n\x1a\nnot really"
 factory = RequestFactory()
+pytestmark = pytest.mark.usefixtures("ends_no_request")
 urlpatterns: list[object] = []
 
 

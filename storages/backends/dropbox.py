@@ -206,10 +206,13 @@ class DropBoxStorage(DropBoxOptions):
 
     def _listed(self, key: str, found: Iterator[Listed]) -> Iterator[Listed]:
         """Yield what a listing finds; the root, which the first save makes, may be missing."""
+        is_begun = False
         try:
-            yield from found
+            for each in found:
+                is_begun = True
+                yield each
         except ApiError as exc:
-            if not says(exc, "not_found") or key != self.key("", root=True):
+            if is_begun or not says(exc, "not_found") or key != self.key("", root=True):
                 raise
 
     # -- URLs -------------------------------------------------------------------------------------

@@ -109,9 +109,10 @@ class FTPStorage(FTPOptions):
             return connection.entries(path)
         except ftplib.Error as exc:
             # The root is made by the first save.
-            if key == self.key("", root=True) and told(exc) == errno.ENOENT:
-                return {}
-            raise
+            is_missing = key == self.key("", root=True) and told(exc) == errno.ENOENT
+            if not is_missing or connection.find(path) is not None:
+                raise
+            return {}
 
     # -- errors -----------------------------------------------------------------------------------
 

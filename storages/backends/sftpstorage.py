@@ -118,14 +118,14 @@ def _remove(session: Session, path: str) -> None:
         session.remove_file(path)
     except FileNotFoundError:
         raise
-    except OSError:
+    except session.refusals:
         if not session.lookup(path).is_directory:
             raise
         try:
             session.remove_directory(path)
-        except PermissionError:
+        except (PermissionError, FileNotFoundError):
             raise
-        except OSError as exc:
+        except session.refusals as exc:
             raise OSError(errno.ENOTEMPTY, "The directory is not empty: delete its files") from exc
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import count, takewhile
 from pathlib import Path
 from threading import Event
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
@@ -190,6 +190,22 @@ class ListingContract(OddNames):
         for files in found:
             # Each once, whatever else is there: Pure-FTPd renames by way of a name of its own.
             self.assertEqual(sorted(name for name in files if "stays" in name), names)
+
+    @item("95c")
+    def test_walk_of_a_place_that_goes_away_meanwhile_is_an_error(self) -> None:
+        if not self.has_directories:
+            raise Impossible("directories are what keys imply")
+        root = self.local_directory()
+        names = [f"{each}/1.txt" for each in "abc"]
+        for name in names:
+            self.save(name)
+        found: Any = self.storage.scan(recursive=True)  # type: ignore[attr-defined]
+        self.assertEqual(next(found)[0], names[0])
+        # As a disk does that is unmounted: what was not listed yet is not gone for that.
+        away = root.rename(root.with_name(f"{root.name}-away"))
+        self.addCleanup(away.rename, root)
+        with self.assertRaises(OSError):
+            list(found)
 
     def listed_each_way(self, directory: str) -> Iterator[list[str]]:
         """Yield the base names of a directory's files as `listdir` and a walk find them."""

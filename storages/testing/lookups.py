@@ -14,8 +14,10 @@ from django.test import override_settings
 from django.utils import timezone
 
 from .case import ContractCase, Impossible, NotTried, item
+from .parallel import in_threads
 
 CLOCK_SLACK: Final = timedelta(seconds=2)  # what two clocks may differ by
+DELETED: Final = 20  # directories that threads delete
 
 
 class LookupContract(ContractCase):
@@ -119,6 +121,23 @@ class LookupContract(ContractCase):
             with self.subTest(name=name), suppress(OSError):
                 self.storage.delete(name)
         self.assert_stored("dir/a.txt", b"content")
+
+    @item("79b")
+    def test_threads_may_delete_one_directory_at_once(self) -> None:
+        if not self.has_directories:
+            raise Impossible("directories are what keys imply")
+        names = [f"dir{number}" for number in range(DELETED)]
+        for name in names:
+            self.save(f"{name}/a.txt")
+            self.storage.delete(f"{name}/a.txt")
+
+        def delete(_index: int) -> None:
+            for name in names:
+                # Dropbox lets nobody remove a folder only if it is empty.
+                with suppress(IsADirectoryError):
+                    self.storage.delete(name)
+
+        in_threads(4, delete)
 
     @item(82)
     def test_name_is_free_at_once_after_a_deletion(self) -> None:

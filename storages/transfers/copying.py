@@ -17,6 +17,7 @@ from storages.driver import Entry
 from storages.jobs import Meter, done
 
 from .comparing import Comparison
+from .deleting import Deleted
 from .ends import Found, end_of
 from .planning import Plan, reason_of
 
@@ -221,17 +222,21 @@ class _Work:
         return Outcome(name, FAILED, f"The destination takes its name for {first!r}", entry.size)
 
     def deletions(self, jobs: int) -> Iterator[Outcome]:
-        """Delete what only the destination has."""
+        """Delete what only the destination has, now as when both were listed."""
         names = self.plan.superfluous()
         if self._dry_run:
-            yield from (Outcome(name, DELETED) for name in names)
+            yield from (Outcome(name, DELETED) for name in names if self.plan.is_missing(name))
             return
         batches = iter(lambda: [*islice(names, BATCH)], [])
-        for _, results in done(lambda batch: [*self._target.remove(batch)], batches, jobs):
+        for _, results in done(self._removed, batches, jobs):
             if isinstance(results, Exception):
                 raise results
             for name, error in results:
                 yield _settled(name, Entry(0), error or Outcome(name, DELETED))
+
+    def _removed(self, names: list[str]) -> list[Deleted]:
+        missing = [name for name in names if self.plan.is_missing(name)]
+        return [*self._target.remove(missing)]
 
     def _tried(self, name: str, entry: Entry) -> str:
         self._target.check(name, entry)

@@ -233,10 +233,15 @@ class ForeignEnd(End):
                 yield name, entry
         for each in directories:
             name = posixpath.join(path, each)
-            if is_nameable(name):
-                yield from self.walk(name)
-            else:
+            if not is_nameable(name):
                 yield name, Entry(0)
+                continue
+            try:
+                yield from self.walk(name)
+            except (FileNotFoundError, NotADirectoryError):
+                # Others may have removed it, but not all that it was in: that raises.
+                if each in self.storage.listdir(path)[0]:
+                    raise
 
     def names_in(self, directory: str) -> set[str]:
         """List a directory."""

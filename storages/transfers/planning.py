@@ -101,6 +101,17 @@ class Plan:
             if twin is None or self.target.stat(twin) is None or self.tells_apart(name, twin):
                 yield name
 
+    def is_missing(self, name: str) -> bool:
+        """Return True if the source has no file of a superfluous name, which it may have got."""
+        # Where it tells names by their spelling, it was listed with another.
+        if folded(name) in self._wanted_by_fold:
+            return True
+        try:
+            found = self.origin.stat(name)
+        except RefusedName:
+            return True
+        return found is None or found.is_directory
+
     def _list_origin(self, files: Iterable[Found]) -> None:
         shared = set[str]()
         for found in self._mine(files):

@@ -21,7 +21,11 @@ _MEANINGS = tuple(
         (r"denied|permission|not permitted|forbidden|not allowed|privilege", errno.EACCES),
         (r"no space|disk full|quota|insufficient", errno.ENOSPC),
         (r"not empty", errno.ENOTEMPTY),
-        (r"no such|not found|n[o']t exist|cannot find", errno.ENOENT),
+        (
+            r"no such (?!device|process)|(?<!host )(?<!record )(?<!user )not found|n[o']t exist"
+            "|cannot find",
+            errno.ENOENT,
+        ),
         (r"not a (regular|plain) file|is a directory", errno.EISDIR),
         (r"not a directory", errno.ENOTDIR),
         (r"already|exists", errno.EEXIST),
@@ -85,7 +89,9 @@ def told(exc: ftplib.Error) -> int | None:
     code, text = str(exc)[:3], str(exc)[3:]
     if code.startswith("53"):
         return None
-    return next((meaning for words, meaning in _MEANINGS if words.search(text)), None)
+    found = next((meaning for words, meaning in _MEANINGS if words.search(text)), None)
+    # What may be otherwise in a moment does not tell that a file is missing.
+    return None if found in MISSING and code.startswith("4") else found
 
 
 def errno_of(exc: ftplib.Error) -> int:

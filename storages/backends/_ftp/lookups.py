@@ -13,37 +13,30 @@ import errno
 import ftplib
 import posixpath
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from storages.driver import Entry
 from storages.temporaries import PATTERN, notice
 
 from .errors import MISSING, REFUSED, UNKNOWN, Refusal, UnknownCommand, told
-from .listings import Listing, is_disturbed, parse_facts, parse_list
-from .times import Timed
-from .transfers import lines_of
+from .lister import Lister
+from .listings import Listing, parse_facts
 
 NO_FACTS: Final = (
     "This server promises MLST and never answers it: each process waits once for 'timeout' "
     "seconds, then SIZE, MDTM and LIST are asked instead."
 )
 
-LISTINGS: Final = 8  # more of a directory, at most, in which names go away meanwhile
-
 _DIRECTORY = Entry(0, is_directory=True)
 
 
-class Lookups(Timed):
+class Lookups(Lister):
     """Looks at the files that a connection leads to."""
 
     refusals = (*REFUSED, Refusal)
-    #: True if a directory was seen in its own listing.
-    lists_itself = False
     #: True unless the server knows no CWD.
     can_enter = True
-    #: True if the server ends TLS without a word also where nothing is missing.
-    is_ragged = False
 
     def path(self, key: str) -> str:
         """Return the absolute path of a key, which may begin where signing in leads to."""
@@ -175,15 +168,6 @@ class Lookups(Timed):
         return True
 
     def _listing(self, path: str) -> Listing:
-        try:
-            return self._listing_now(path)
-        except Refusal as exc:
-            if exc.code != errno.EACCES:
-                raise
-            # If the directory has gone meanwhile, that is seen now.
-            return self._listing_now(path)
-
-    def _listing_now(self, path: str) -> Listing:
         if not self._enter(path):
             self._insist_on_entering(path)
         # Servers differ in what they make of an argument: none is the surest.
@@ -192,11 +176,20 @@ class Lookups(Timed):
             try:
                 return dict(map(parse_facts, self._lines("MLSD", argument)))
             except ftplib.error_perm as exc:
-                # 501 comes from servers that take it with an argument alone.
+                # 501 comes from servers that take it with an argument alone, and from pyftpdlib
+                # where the directory has gone since it was entered.
                 if str(exc)[:3] not in {*UNKNOWN, "501"}:
                     raise
+                if not self._enter(path):
+                    raise Refusal(errno.ENOENT, "No such directory") from exc
                 self.has_facts = False
-        return self.in_utc(path, self._list(argument))
+        found = self._list(argument)
+        if "." not in found and self._lists_itself(is_empty=not found):
+            # It has gone since it was entered, or else it may be entered alone.
+            if not self._enter(path):
+                self._insist_on_entering(path)
+            raise Refusal(errno.EACCES, "The directory cannot be listed")
+        return self.in_utc(path, found)
 
     def _nearest(self, path: str) -> str:
         """Return what can be entered: a path, or else the nearest directory above it."""
@@ -213,9 +206,9 @@ class Lookups(Timed):
             raise Refusal(errno.ENOENT, "No such directory")
         if not entry.is_directory:
             raise Refusal(errno.ENOTDIR, "Not a directory")
-        # It may have been made meanwhile.
+        # It may have been made meanwhile, or have gone.
         if not self._enter(path):
-            is_missing = first != path and self._enter(first)
+            is_missing = self._enter(first) if first != path else self.find(path) is None
             code = errno.ENOENT if is_missing else errno.EACCES
             raise Refusal(code, "The directory cannot be entered")
 
@@ -226,10 +219,20 @@ class Lookups(Timed):
             found = self._list_with("LIST -a", argument)
         if not found:
             found = self._list_with("LIST", argument)
-        self.lists_itself |= "." in found
-        if "." not in found and self.lists_itself:
-            raise Refusal(errno.EACCES, "The directory cannot be listed")
+        if "." in found:
+            self.traits["lists itself"] = True
         return found
+
+    def _lists_itself(self, *, is_empty: bool) -> bool:
+        """Return True if each directory that may be listed is seen in its own listing.
+
+        If only an empty listing was seen yet, that of the top directory tells.
+        """
+        if is_empty and "lists itself" not in self.traits and self.can_enter and self._enter("/"):
+            with suppress(ftplib.Error):
+                top = self._list_with("LIST -a", "")
+                self.traits["lists itself"] = "." in top
+        return bool(self.traits.get("lists itself"))
 
     def _matching(self, path: str, pattern: str) -> Listing:
         """List what has names of a pattern; nothing where that is not known to work."""
@@ -242,25 +245,3 @@ class Lookups(Timed):
         parent, name = posixpath.split(path)
         entry = self._matching(parent, PATTERN).get(name)
         return None if entry is None else entry.modified
-
-    def _list_with(self, command: str, argument: str) -> Listing:
-        lines = self._lines(command, argument)
-        for _ in range(LISTINGS):
-            if not is_disturbed(lines):
-                break
-            before, lines = lines, self._lines(command, argument)
-            if lines == before:
-                break
-        return parse_list(lines, datetime.now(UTC))
-
-    def _lines(self, verb: str, argument: str) -> list[str]:
-        with self._hiding(argument) as sent:
-            command = f"{verb} {sent}".rstrip()
-        lines, is_ragged = lines_of(self, command)
-        if is_ragged and not self.is_ragged:
-            # Cut, unless the server always ends so: then it ends so again after the same lines.
-            again, is_ragged = lines_of(self, command)
-            if is_ragged and again != lines:
-                raise ConnectionAbortedError(errno.ECONNABORTED, "A listing was cut")
-            self.is_ragged, lines = is_ragged, again
-        return lines

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 
+from django.core.exceptions import ImproperlyConfigured
+
 from storages.options import derived, option, positional
 from storages.pooled import PooledStorage
 from storages.utils import is_loopback
@@ -37,7 +39,13 @@ def _check_positive(value: float) -> None:
 @cache
 def _made(make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """Return the context that a callable makes, the same each time: a pool belongs to one."""
-    return make()
+    try:
+        return make()
+    except OSError as exc:
+        # Or else a missing file of authorities would mean that a stored file is missing.
+        raise ImproperlyConfigured(
+            f"The option 'ssl_context' (setting FTP_STORAGE_SSL_CONTEXT) raises {exc!r}."
+        ) from exc
 
 
 class FTPOptions(PooledStorage):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from storages.driver import Entry, Source
-from storages.temporaries import NO_EXCLUSION, beside, corrected, notice
+from storages.temporaries import NO_EXCLUSION, beside, corrected, is_temporary, notice
 from storages.utils import shown
 
 from .errors import (
@@ -28,6 +28,8 @@ from .errors import (
 from .lookups import Lookups
 from .times import VALID
 from .transfers import BLOCK, Download, send
+
+TRIES = 3  # to remove a directory, at most, in which there are temporary files alone
 
 
 class Files(Lookups):
@@ -45,12 +47,18 @@ class Files(Lookups):
             self._remove_empty(path)
 
     def _remove_empty(self, path: str) -> None:
-        try:
-            self.remove_directory(path)
-        except REFUSED as exc:
-            if self.list_names(path):
-                raise Refusal(errno.ENOTEMPTY, "The directory is not empty") from exc
-            raise
+        for left in reversed(range(TRIES)):
+            try:
+                self.remove_directory(path)
+            except REFUSED as exc:
+                names = self.list_names(path)
+                # Another client may have tried there for a moment in which zone times are told.
+                if left and all(map(is_temporary, names)):
+                    continue
+                if names:
+                    raise Refusal(errno.ENOTEMPTY, "The directory is not empty") from exc
+                raise
+            return
 
     def find_beside(self, path: str, neighbour: str) -> bool:
         """Return True if anything has a path, beside a file that is known to be there.

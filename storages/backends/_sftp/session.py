@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import struct
 from contextlib import suppress
 
@@ -11,7 +10,7 @@ from paramiko import sftp
 
 from storages.driver import Source
 
-from .connection import Connection
+from .directories import Directories
 from .messages import NOTHING, REFUSALS, Attributes, text
 
 # Bytes of content in a request: every server takes 32 KiB, and with what stands before the content
@@ -19,11 +18,10 @@ from .messages import NOTHING, REFUSALS, Attributes, text
 REQUEST_SIZE = 32 * 1024 - 256
 LARGE = 8 * REQUEST_SIZE  # bytes of content in one to a server that says it takes so many
 WINDOW = 64  # requests on their way
-SCANS = 8  # of a directory, at most, in which names go away meanwhile
 CREATE_NEW = sftp.SFTP_FLAG_WRITE | sftp.SFTP_FLAG_CREATE | sftp.SFTP_FLAG_EXCL
 
 
-class Session(Connection):
+class Session(Directories):
     """One conversation with a server; for one thread at a time.
 
     Paths are absolute or relative to the login directory. Raises OSError with an errno for what
@@ -39,10 +37,6 @@ class Session(Connection):
         return self.call(
             sftp.CMD_OPEN, text(path), struct.pack(">I", flags), attributes.pack()
         ).text()
-
-    def close(self, handle: bytes) -> None:
-        """Close a handle of a file or directory."""
-        self.call(sftp.CMD_CLOSE, text(handle))
 
     def fstat(self, handle: bytes, path: str) -> Attributes:
         """Describe an open file, by its path where the server tells nothing of handles."""
@@ -199,56 +193,6 @@ class Session(Connection):
         _, unit, _, _, available = (reply.integer(8) for _ in range(5))
         return unit * available < REQUEST_SIZE
 
-    # -- directories ------------------------------------------------------------------------------
-
-    def make_directory(self, path: str, mode: int | None = None) -> None:
-        """Make one directory."""
-        self.call(sftp.CMD_MKDIR, text(path), Attributes(mode=mode).pack())
-
     def set_attributes(self, path: str, attributes: Attributes) -> None:
         """Set owner, times and mode, which the server's umask does not touch."""
         self.call(sftp.CMD_SETSTAT, text(path), attributes.pack())
-
-    def remove_directory(self, path: str) -> None:
-        """Remove an empty directory."""
-        self.call(sftp.CMD_RMDIR, text(path))
-
-    def list_names(self, path: str) -> list[str]:
-        """Return the base names of what is in a directory."""
-        return [name for name, _ in self.scan(path) if name not in {".", ".."}]
-
-    def scan(self, path: str, most: float = math.inf) -> list[tuple[str, Attributes]]:
-        """Return what a directory holds, or ``most`` entries or a few more of it.
-
-        Names that are no UTF-8 are left out: names of ours cannot say them.
-        """
-        for _ in range(SCANS):
-            handle = self.call(sftp.CMD_OPENDIR, text(path)).text()
-            found: list[tuple[str, Attributes]] = []
-            try:
-                while len(found) < most and (entries := self._next_entries(handle)):
-                    found += entries
-            except FileNotFoundError:
-                # AsyncSSH's server looks at each name, of which one went away, unless the
-                # directory did, which this tells.
-                self.lookup(path)
-                continue
-            finally:
-                self.close(handle)
-            return [entry for entry in found if not _is_odd(entry[0])]
-        raise OSError(errno.EBUSY, "The SFTP server lists no directory in which files go away")
-
-    def _next_entries(self, handle: bytes) -> list[tuple[str, Attributes]]:
-        self.ask(sftp.CMD_READDIR, text(handle))
-        reply = self.reply()
-        if reply.is_end:
-            return []
-        entries = []
-        for _ in range(reply.checked().integer()):
-            name, _long = reply.text(), reply.text()
-            entries.append((name.decode(errors="surrogateescape"), reply.attributes()))
-        return entries
-
-
-def _is_odd(name: str) -> bool:
-    return any("\udc80" <= letter <= "\udcff" for letter in name)

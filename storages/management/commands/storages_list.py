@@ -112,10 +112,11 @@ def asked(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]:
         with suppress(FileNotFoundError):
             yield described(storage, prefix + each)
     for each in sorted(directories):
-        if recursive:
-            yield from asked(storage, prefix + each, recursive=True)
-        else:
+        if not recursive:
             yield Row(f"{prefix}{each}/", None, None)
+            continue
+        with suppress(FileNotFoundError):
+            yield from asked(storage, prefix + each, recursive=True)
 
 
 def described(storage: Storage, name: str) -> Row:

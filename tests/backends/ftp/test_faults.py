@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import ssl
 import threading
 import traceback
 from collections.abc import Iterator
@@ -637,12 +638,81 @@ def test_listing_with_a_complaint_in_the_middle_of_a_line_is_asked_for_again(pos
         assert storage.listdir("") == ([], ["a.txt"])
 
 
-def test_listing_that_is_never_without_complaints_is_taken_if_its_lines_are_whole() -> None:
+def test_listing_that_is_never_without_complaints_is_an_error() -> None:
     answers = InTurn(*(b"%d%b%b" % (number, GONE, LINE) for number in range(100)))
-    with ScriptedFTP(data={"LIST": answers}) as server, scripted(server) as storage:
-        assert storage.listdir("") == ([], ["a.txt"])
-        assert storage.exists("a.txt")
-        assert not storage.exists("0b.txt")
+    with (
+        ScriptedFTP(data={"LIST": answers}) as server,
+        scripted(server) as storage,
+        pytest.raises(OSError, match="files in it go away") as raised,
+    ):
+        storage.listdir("")
+    assert raised.value.errno == errno.EBUSY
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "425 Can't build data connection: host not found.",
+        "451 bad: No such file or directory",
+        "451 Local error: user record not found",
+        "550 No such device or address",
+    ],
+)
+def test_refused_listing_does_not_mean_that_the_directory_has_gone(reply: str) -> None:
+    with ScriptedFTP({"LIST": reply}) as server, scripted(server) as storage:
+        for recursive in (False, True):
+            with pytest.raises(OSError) as raised:  # noqa: PT011 - any but one
+                list(storage.scan(recursive=recursive))
+            assert not isinstance(raised.value, FileNotFoundError)
+
+
+def test_first_listing_of_a_connection_may_be_of_a_directory_that_may_not_be_listed() -> None:
+    # As vsftpd answers: with nothing, where it lists each other directory in itself.
+    top = b"drwxr-xr-x 1 ftp ftp 0 Jan  2  2020 .\r\n"
+    with (
+        ScriptedFTP(data={"LIST": InTurn(b"", b"", top)}) as server,
+        scripted(server) as storage,
+        pytest.raises(PermissionError),
+    ):
+        storage.listdir("")
+
+
+def test_directory_that_goes_away_before_its_facts_are_listed_costs_no_facts() -> None:
+    class Removing:
+        def __iter__(self) -> Iterator[bytes]:
+            server.directories.discard("/home/dir")
+            yield b""
+
+    gone = {"data": {"MLSD": Removing()}, "finals": {"MLSD": "501 No such directory."}}
+    with ScriptedFTP({"FEAT": PROMISING}, **gone) as server, scripted(server) as storage:
+        server.directories.add("/home/dir")
+        with pytest.raises(FileNotFoundError):
+            storage.listdir("dir")
+        server.finals.clear()
+        assert storage.listdir("") == ([], [])
+        assert not [each for each in server.commands if each.startswith(("LIST", "STOR"))]
+
+
+def test_directory_with_a_temporary_file_of_another_client_is_removed_when_that_is_gone() -> None:
+    class Once(dict[str, str]):
+        def get(self, key: str, default: Any = None) -> Any:
+            return self.pop(key, default) if key == "RMD" else super().get(key, default)
+
+    with ScriptedFTP() as server, scripted(server) as storage:
+        server.replies = Once({**server.replies, "RMD": "550 Not empty."})
+        server.directories.add("/home/dir")
+        server.files[f"/home/dir/.storages-{'0' * 32}.part"] = b""
+        storage.delete("dir")
+        assert "/home/dir" not in server.directories
+
+
+def test_missing_file_of_authorities_is_no_missing_file() -> None:
+    def context() -> ssl.SSLContext:
+        return ssl.create_default_context(cafile="/missing/authority.pem")
+
+    storage = FTPStorage("ftps://user:secret@host.invalid/", ssl_context=context)
+    with pytest.raises(ImproperlyConfigured, match="ssl_context"):
+        storage.exists("a.txt")
 
 
 def test_file_that_is_called_like_a_complaint_is_listed() -> None:

@@ -466,3 +466,36 @@ def test_last_of_two_writers_wins_whole(overwriting, tmp_path):
 def save(storage: Any, name: str, content: bytes = b"content") -> str:
     saved: str = storage.save(name, ContentFile(content))
     return saved
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_directory_that_others_remove_while_it_is_empty_costs_no_save(
+    backend: type[Any], tmp_path: Path
+) -> None:
+    class Content(ContentFile):
+        removed = 0
+
+        def temporary_file_path(self) -> str:
+            # Asked for when the directory was made.
+            if self.removed < 3:
+                (tmp_path / "dir").rmdir()
+                self.removed += 1
+            return str(tmp_path / "missing")
+
+    content = Content(b"content")
+    backend(location=tmp_path).save("dir/a.txt", content)
+    assert (tmp_path / "dir/a.txt").read_bytes() == b"content"
+    assert content.removed == 3
+
+
+def test_sweep_goes_on_after_what_it_cannot_remove(tmp_path: Path) -> None:
+    # A directory, such as servers of the same files leave, between two files.
+    names = [f".storages-{each * 32}.{kind}" for each, kind in (("0", "part"), ("2", "part"))]
+    for name in names:
+        (tmp_path / name).touch()
+    lock = tmp_path / f".storages-{'1' * 32}.lock"
+    lock.mkdir()
+    for path in (*(tmp_path / name for name in names), lock):
+        os.utime(path, (time.time() - 2 * DAY,) * 2)
+    OverwriteStorage(location=tmp_path).save("a.txt", ContentFile(b"content"))
+    assert {each.name for each in tmp_path.iterdir()} == {lock.name, "a.txt"}

@@ -29,6 +29,7 @@ from tests.servers.mogilefs import Cluster
 from tests.servers.process import HOST, refusing_port
 
 PATH = "storages.backends.mogile.MogileFSStorage"
+pytestmark = pytest.mark.usefixtures("ends_no_request")
 DAY = 24 * 3600
 #: A client in the Internet, and a proxy beside this machine.
 STRANGER, PROXY = "203.0.113.9", "10.0.0.7"

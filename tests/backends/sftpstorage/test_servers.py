@@ -54,6 +54,16 @@ def save(storage: SFTPStorage, name: str = "a.bin", content: bytes = b"content")
     return storage.save(name, ContentFile(content))
 
 
+@pytest.mark.parametrize("name", ["a.bin", "missing"])
+def test_file_is_not_listed_as_a_directory(name: str) -> None:
+    # AsyncSSH's server opens one as a directory, and finds nothing in it.
+    for server in running(AsyncSSH()):
+        with SFTPStorage(**options(server)) as storage:
+            save(storage)
+            with pytest.raises((NotADirectoryError, FileNotFoundError)):
+                storage.listdir(name)
+
+
 def test_attributes_that_are_not_told_are_found_out(hiding: SSHServer) -> None:
     content = b"content " * 30_000
     with SFTPStorage(**options(hiding), root_path="all", file_overwrite=True) as storage:

@@ -19,7 +19,7 @@ from django.utils.deconstruct import deconstructible
 
 from .configured import Configured, Translating, options_of, with_places
 from .contents import as_file, check_size, copied, is_rewindable
-from .driver import Driver, Entry, Source
+from .driver import Driver, Entry, Listed, Source
 from .files import RemoteFile
 from .options import UNSET, Option, derived, option
 from .reader import Reader
@@ -32,6 +32,7 @@ from .utils import (
     printable,
     public_url,
 )
+from .walking import walk
 
 NAME_ATTEMPTS = 100  # a save that finds its name taken by another tries this many
 
@@ -238,6 +239,9 @@ class BaseStorage(Configured, Driver, _Deconstructible):
                     continue
                 if found := entry or self._looked_up(self.key(full)):
                     yield full, found
+
+    def _walk(self, key: str) -> Iterator[Listed]:
+        return walk(self, key)
 
     def stat(self, name: Name) -> Entry:
         """Return all that the service tells of a file or directory, in one request."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import errno
 import io
-import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, ClassVar, Protocol
 
-from .utils import MOST_LEVELS, RefusedName, is_nameable
+from .utils import RefusedName
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}  # how an error says that there is no such file
 
@@ -285,12 +284,11 @@ class Driver:
 
     def _removed(self, key: str) -> Exception | None:
         """Remove a file; return None if it is gone, else the error."""
-        known: tuple[type[Exception], ...] = (OSError, *self.sdk_errors)
         try:
             self._remove(key)
         except RefusedName as exc:
             return exc
-        except known as exc:
+        except self._known_errors as exc:
             return None if self._explain(exc)[0] in _ABSENT else exc
         return None
 
@@ -328,40 +326,10 @@ class Driver:
 
         Names that cannot be said in this package may be among them, of directories too.
 
-        The default lists directory by directory. A service that lists all keys below a prefix in
+        `BaseStorage` lists directory by directory. A service that lists all keys below a prefix in
         one go overrides it.
         """
-        # No name has more levels, so a walk that finds more goes round in circles.
-        if key.count("/") > MOST_LEVELS:
-            raise OSError(errno.ELOOP, "The directories go round in a circle")
-        deeper: list[str] = []
-        listed = ((name, entry) for name, entry in self._list(key) if _is_base_name(name))
-        for name, entry in sorted(dict(listed).items()):
-            if not is_nameable(name):
-                yield name, entry or Entry(0)
-                continue
-            found = entry or self._looked_up(posixpath.join(key, name))
-            if found and found.is_directory:
-                deeper.append(name)
-            elif found:
-                yield name, found
-        for name in deeper:
-            yield from self._walk_on(key, name)
-
-    def _walk_on(self, key: str, name: str) -> Iterator[Listed]:
-        """Walk a directory that was listed a moment ago; nothing if others removed it since."""
-        inner = posixpath.join(key, name)
-        try:
-            for path, entry in self._walk(inner):
-                yield posixpath.join(name, path), entry
-        except self._known_errors as exc:
-            if not self._says_missing(exc):
-                raise
-            found = self._looked_up(inner)
-            if found and found.is_directory:
-                raise
-            # If what it was in is gone as well, such as a disk, nothing is known of the rest.
-            self._stat(key) if key else list(self._list(key))
+        raise NotImplementedError
 
     def _looked_up(self, key: str) -> Entry | None:
         """Describe what was listed a moment ago; None if others have removed it since."""
@@ -378,7 +346,7 @@ class Driver:
 
     def _says_missing(self, exc: Exception) -> bool:
         """Return True if an error of a primitive means that nothing has its key."""
-        return self._explain(exc)[0] in (errno.ENOENT, errno.ENOTDIR)
+        return self._explain(exc)[0] in _ABSENT
 
     def _explain(self, exc: Exception) -> tuple[int, str]:
         """Return the errno for an error, and a text that says what to change.
@@ -388,11 +356,6 @@ class Driver:
         """
         code = getattr(exc, "errno", None) or errno.EIO
         return code, getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
-
-
-def _is_base_name(name: str) -> bool:
-    """Return True unless a listed name leads elsewhere, such as ``..``: servers send anything."""
-    return "/" not in name and name not in {"", ".", ".."}
 
 
 def is_replaced(cls: type, steps: Mapping[str, object]) -> bool:

@@ -232,14 +232,15 @@ class LocalStorage(BaseStorage, FileSystemStorage):
     def _begin(self, temporary: Path, source: Source) -> None:
         """Make the directory, and in it what a save will give its name to."""
         for left in reversed(range(DIRECTORIES)):
+            source.seek(0)
             try:
                 self._make_directory(temporary.parent)
                 if is_due(temporary.parent):
                     _sweep(temporary.parent)
                 self._fill(temporary, source)
             except FileNotFoundError:
-                # Others may remove it as long as it is empty.
-                if not left or temporary.parent.is_dir():
+                # Others may remove it meanwhile, unless the content is what is missing.
+                if not left or source.error is not None:
                     raise
             else:
                 return

@@ -942,6 +942,48 @@ def test_file_that_the_source_got_after_it_was_listed_is_not_deleted() -> None:
     assert reads(target, "late.txt") == b"late"
 
 
+def test_source_that_is_unmounted_meanwhile_is_no_reason_to_delete(local: LocalStorage) -> None:
+    class Target(MemoryStorage):
+        def _write(self, key: str, source: Source, **options: Any) -> None:
+            super()._write(key, source, **options)
+            (Path(local.location) / "a.txt").unlink()
+
+    fill(local, {"a.txt": b"content"})
+    target = Target(bucket=uuid.uuid4().hex)
+    MemoryStorage(bucket=target.bucket).save("old.txt", ContentFile(b"old"))
+    with pytest.raises(FileNotFoundError, match="none of its files"):
+        copy(local, target, delete=True)
+    assert reads(target, "old.txt") == b"old"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_names_that_the_source_cannot_have_are_deleted(local: LocalStorage, count: int) -> None:
+    fill(local, {"a.txt": b"content"})
+    target = MemoryStorage(bucket=uuid.uuid4().hex)
+    names = [f"{number}{'x' * 300}" for number in range(count)]
+    fill(target, dict.fromkeys(names, b"old"))
+    assert names_of(copy(local, target, delete=True), DELETED) == set(names)
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_directory_that_is_removed_and_made_again_is_walked(
+    local: LocalStorage, attempts: int
+) -> None:
+    class Busy(LocalStorage):
+        left = attempts
+
+        def _list(self, key: str) -> Iterator[Listed]:
+            if key == "dir" and self.left:
+                self.left -= 1
+                raise FileNotFoundError(errno.ENOENT, "No such directory")
+            return super()._list(key)
+
+    names = ["a.txt", "dir/b.txt", "z/c.txt"]
+    fill(local, dict.fromkeys(names, b"content"))
+    found = Busy(location=local.location).scan(recursive=True)
+    assert [name for name, _ in found] == names
+
+
 @pytest.mark.parametrize("missing", [("gone",), ("", "gone")])
 def test_directory_that_goes_away_while_any_storage_is_listed_costs_no_other_file(
     tmp_path: Path, missing: tuple[str, ...]

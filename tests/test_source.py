@@ -64,7 +64,7 @@ ORDER = [
     {"utils", "clients", "spool", "jobs", "digests", "sockets"},
     {"declared"},
     {"contents", "options", "driver", "http", "pool", "staticfiles"},
-    {"configured", "reader", "parts", "temporaries"},
+    {"configured", "reader", "parts", "temporaries", "walking"},
     {"files"},
     {"base", "aliases"},
     {"local", "pooled", "serving"},

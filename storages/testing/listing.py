@@ -196,16 +196,28 @@ class ListingContract(OddNames):
         if not self.has_directories:
             raise Impossible("directories are what keys imply")
         root = self.local_directory()
+        away = root.with_name(f"{root.name}-away")
         names = [f"{each}/1.txt" for each in "abc"]
         for name in names:
             self.save(name)
-        found: Any = self.storage.scan(recursive=True)  # type: ignore[attr-defined]
-        self.assertEqual(next(found)[0], names[0])
-        # As a disk does that is unmounted: what was not listed yet is not gone for that.
-        away = root.rename(root.with_name(f"{root.name}-away"))
-        self.addCleanup(away.rename, root)
-        with self.assertRaises(OSError):
-            list(found)
+        # What was not listed yet is not gone because its place is: a directory that was renamed,
+        # or a disk that was unmounted, which leaves an empty directory.
+        for leaves in (False, True):
+            with self.subTest(leaves=leaves):
+                found: Any = self.storage.scan(recursive=True)  # type: ignore[attr-defined]
+                self.assertEqual(next(found)[0], names[0])
+                moved = [(each, away / each.name) for each in root.iterdir()]
+                if leaves:
+                    away.mkdir()
+                else:
+                    moved = [(root, away)]
+                for source, target in moved:
+                    source.rename(target)
+                with self.assertRaises(OSError):
+                    list(found)
+                for source, target in moved:
+                    target.rename(source)
+        away.rmdir()
 
     def listed_each_way(self, directory: str) -> Iterator[list[str]]:
         """Yield the base names of a directory's files as `listdir` and a walk find them."""

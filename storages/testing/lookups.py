@@ -133,11 +133,10 @@ class LookupContract(ContractCase):
 
         def delete(_index: int) -> None:
             for name in names:
-                # Dropbox lets nobody remove a folder only if it is empty.
-                with suppress(IsADirectoryError):
-                    self.storage.delete(name)
+                self.storage.delete(name)
 
         in_threads(4, delete)
+        self.assertEqual([name for name in names if self.storage.exists(name)], [])
 
     @item(82)
     def test_name_is_free_at_once_after_a_deletion(self) -> None:

@@ -222,11 +222,8 @@ class _Work:
         return Outcome(name, FAILED, f"The destination takes its name for {first!r}", entry.size)
 
     def deletions(self, jobs: int) -> Iterator[Outcome]:
-        """Delete what only the destination has, now as when both were listed."""
+        """Delete what only the destination has, when the source was asked again for it."""
         names = self.plan.superfluous()
-        if self._dry_run:
-            yield from (Outcome(name, DELETED) for name in names if self.plan.is_missing(name))
-            return
         batches = iter(lambda: [*islice(names, BATCH)], [])
         for _, results in done(self._removed, batches, jobs):
             if isinstance(results, Exception):
@@ -235,8 +232,12 @@ class _Work:
                 yield _settled(name, Entry(0), error or Outcome(name, DELETED))
 
     def _removed(self, names: list[str]) -> list[Deleted]:
-        missing = [name for name in names if self.plan.is_missing(name)]
-        return [*self._target.remove(missing)]
+        found: list[Deleted] = [*self.plan.missing(names)]
+        missing = [name for name, error in found if error is None]
+        if missing:
+            self.plan.require_source()
+        gone = [(name, None) for name in missing] if self._dry_run else self._target.remove(missing)
+        return [*gone, *(each for each in found if each[1] is not None)]
 
     def _tried(self, name: str, entry: Entry) -> str:
         self._target.check(name, entry)

@@ -7,7 +7,7 @@ import io
 import os
 import posixpath
 import shutil
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +25,13 @@ from storages.driver import Entry, Source
 from storages.local import LocalStorage
 from storages.reader import Reader
 from storages.spool import Spool
-from storages.utils import guess_content_type, is_nameable, normalize_name, unwrapped
+from storages.utils import RefusedName, guess_content_type, is_nameable, normalize_name, unwrapped
 
 from .deleting import Deleted, delete_many
 from .storing import write_many
 
+#: What is said of a directory that is not there, or that cannot be.
+_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.ELOOP}
 #: Headers that mean the same to every service.
 KEPT = ("cache-control", "content-disposition", "content-language", "expires")
 #: Options that tell where the files are, apart from those that `BaseStorage.root` tells.
@@ -104,6 +106,28 @@ class End:
     def names_in(self, directory: str) -> set[str]:
         """Return the names of the files and directories in a directory."""
         return {name for name, _ in self.storage.scan(directory)}
+
+    def files_among(self, directory: str, names: Collection[str]) -> set[str]:
+        """Return those of some names in a directory that are files now, spelled just so."""
+        # What is said of a name that cannot be is of many kinds: then the listing tells.
+        with suppress(OSError, RefusedName):
+            if len(names) == 1 and not any(map(self._is_file, names)):
+                return set()
+        return set(filter(self._is_file, self._listed(directory) & set(names)))
+
+    def _is_file(self, name: str) -> bool:
+        found = self.stat(name)
+        return found is not None and not found.is_directory
+
+    def _listed(self, directory: str) -> set[str]:
+        try:
+            return self.names_in(directory)
+        except RefusedName:
+            return set()
+        except OSError as exc:
+            if exc.errno not in _NOWHERE:
+                raise
+            return set()
 
     def stat(self, name: str) -> Entry | None:
         """Return what is known of a file or directory; None if there is none."""
@@ -227,6 +251,7 @@ class ForeignEnd(End):
     def walk(self, path: str) -> Iterator[Found]:
         """List directory by directory, and ask for each file."""
         directories, files = self.storage.listdir(path)
+        names = {*directories, *files}
         for each in files:
             name = posixpath.join(path, each)
             if entry := self._described(name) if is_nameable(name) else Entry(0):
@@ -239,14 +264,19 @@ class ForeignEnd(End):
             try:
                 yield from self.walk(name)
             except (FileNotFoundError, NotADirectoryError):
-                # Others may have removed it, but not all that it was in: that raises.
-                if each in self.storage.listdir(path)[0]:
+                # Others may have removed it, but not all that it was in.
+                left = {found for listed in self.storage.listdir(path) for found in listed}
+                if each in left or (names - {each} and not names & left):
                     raise
 
     def names_in(self, directory: str) -> set[str]:
         """List a directory."""
         directories, files = self.storage.listdir(directory)
         return {posixpath.join(directory, each) for each in (*directories, *files)}
+
+    def files_among(self, directory: str, names: Collection[str]) -> set[str]:  # noqa: ARG002
+        """Ask for each of the names, in no directory's listing."""
+        return {name for name in names if self._described(name)}
 
     def stat(self, name: str) -> Entry | None:
         """Ask whether there is a directory, then for a file."""

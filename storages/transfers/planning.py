@@ -10,6 +10,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain, groupby, islice
 from operator import itemgetter
 
 from storages.driver import Entry
@@ -17,6 +18,8 @@ from storages.jobs import done
 from storages.utils import RefusedName, is_nameable, normalize_name
 
 from .ends import End, Found
+
+WITNESSES = 100  # files of the source, of which one has to be there still
 
 
 class Plan:
@@ -34,6 +37,8 @@ class Plan:
             raise ValueError("Source and destination are one place: name two.")
         #: True if the source has any file, in this part or another.
         self.has_files = False
+        #: A file of the source, in this part or another.
+        self._first: list[str] = []
         #: True if the path is one file; what the destination has below its name is not its affair.
         self.is_one_file = False
         self.wanted: list[Found] = []
@@ -101,16 +106,28 @@ class Plan:
             if twin is None or self.target.stat(twin) is None or self.tells_apart(name, twin):
                 yield name
 
-    def is_missing(self, name: str) -> bool:
-        """Return True if the source has no file of a superfluous name, which it may have got."""
-        # Where it tells names by their spelling, it was listed with another.
-        if folded(name) in self._wanted_by_fold:
-            return True
-        try:
-            found = self.origin.stat(name)
-        except RefusedName:
-            return True
-        return found is None or found.is_directory
+    def missing(self, names: Iterable[str]) -> Iterator[tuple[str, Exception | None]]:
+        """Ask the source again for names that it did not list; yield those that it does not have.
+
+        Where asking fails, all names of a directory are yielded with the error.
+        """
+        for directory, group in groupby(names, posixpath.dirname):
+            asked = list(group)
+            try:
+                there = self.origin.files_among(directory, asked)
+            except Exception as exc:  # noqa: BLE001 - whatever an author raises
+                yield from ((name, exc) for name in asked)
+            else:
+                yield from ((name, None) for name in asked if name not in there)
+
+    def require_source(self) -> None:
+        """Raise FileNotFoundError if none of the files that the source had is there any more.
+
+        So it is with a disk that was unmounted while it was listed.
+        """
+        names = islice(chain(self._first, (name for name, _ in self.wanted)), WITNESSES)
+        if self.has_files and not any(self.origin.stat(name) for name in names):
+            raise FileNotFoundError(errno.ENOENT, "The source has none of its files any more")
 
     def _list_origin(self, files: Iterable[Found]) -> None:
         shared = set[str]()
@@ -148,6 +165,8 @@ class Plan:
                 return
             if self._into and _is_in(name, self._into):
                 continue
+            if not self.has_files and is_nameable(name):
+                self._first.append(name)
             self.has_files = True
             if self._is_mine(name):
                 yield name, entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +92,11 @@ def _pages(client: Client, path: str, patience: Patience, *, recursive: bool) ->
     yield from page.entries
     # A page without entries need not be the last.
     while page.has_more:
-        with patient(patience):
-            page = client.files_list_folder_continue(page.cursor)
+        try:
+            with patient(patience):
+                page = client.files_list_folder_continue(page.cursor)
+        except ApiError as exc:
+            if says(exc, "not_found"):
+                raise FileNotFoundError(errno.ENOENT, "It went away while it was listed") from exc
+            raise
         yield from page.entries

@@ -64,7 +64,7 @@ class Lookups(Lister):
                     return entry
             except UnknownCommand:
                 self.has_facts = False
-            except ftplib.error_perm as exc:
+            except REFUSED as exc:
                 if told(exc) in MISSING:
                     raise
         with suppress(*REFUSED):
@@ -181,10 +181,10 @@ class Lookups(Lister):
                 if str(exc)[:3] not in {*UNKNOWN, "501"}:
                     raise
                 if not self._enter(path):
-                    raise Refusal(errno.ENOENT, "No such directory") from exc
+                    self._insist_on_entering(path)
                 self.has_facts = False
         found = self._list(argument)
-        if "." not in found and self._lists_itself(is_empty=not found):
+        if not found and self._lists_itself():
             # It has gone since it was entered, or else it may be entered alone.
             if not self._enter(path):
                 self._insist_on_entering(path)
@@ -223,16 +223,18 @@ class Lookups(Lister):
             self.traits["lists itself"] = True
         return found
 
-    def _lists_itself(self, *, is_empty: bool) -> bool:
+    def _lists_itself(self) -> bool:
         """Return True if each directory that may be listed is seen in its own listing.
 
-        If only an empty listing was seen yet, that of the top directory tells.
+        If none was seen so yet, the listing of the top directory tells.
         """
-        if is_empty and "lists itself" not in self.traits and self.can_enter and self._enter("/"):
+        if "lists itself" not in self.traits:
+            top: Listing = {}
             with suppress(ftplib.Error):
-                top = self._list_with("LIST -a", "")
-                self.traits["lists itself"] = "." in top
-        return bool(self.traits.get("lists itself"))
+                if self.can_enter and self._enter("/"):
+                    top = self._list_with("LIST -a", "")
+            self.traits["lists itself"] = "." in top
+        return bool(self.traits["lists itself"])
 
     def _matching(self, path: str, pattern: str) -> Listing:
         """List what has names of a pattern; nothing where that is not known to work."""

@@ -52,7 +52,7 @@ class Files(Lookups):
                 self.remove_directory(path)
             except REFUSED as exc:
                 names = self.list_names(path)
-                # Another client may have tried there for a moment in which zone times are told.
+                # Another client may have written there for a moment, to learn the server's zone.
                 if left and all(map(is_temporary, names)):
                     continue
                 if names:

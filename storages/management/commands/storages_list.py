@@ -15,6 +15,7 @@ from django.core.management.base import CommandError, CommandParser
 from storages.base import BaseStorage
 from storages.driver import Entry
 from storages.management.common import StorageCommand, explained, shown, shown_time
+from storages.transfers.ends import ForeignEnd
 
 PROGRESS_STEP = 100  # files between two signs of life
 
@@ -105,18 +106,19 @@ def in_order(found: Iterable[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
 
 def asked(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]:
     """Yield what is in a directory of a storage that is not ours, which is asked for each file."""
+    directory = path.rstrip("/") if path.strip("./") else ""
+    if recursive:
+        for name, entry in ForeignEnd(storage).walk(directory):
+            yield Row(name, entry.size, entry.modified)
+        return
     directories, files = storage.listdir(path)
-    prefix = f"{path.rstrip('/')}/" if path.strip("./") else ""
+    prefix = f"{directory}/" if directory else ""
     for each in sorted(files):
         # Others may delete what was listed a moment ago.
         with suppress(FileNotFoundError):
             yield described(storage, prefix + each)
     for each in sorted(directories):
-        if not recursive:
-            yield Row(f"{prefix}{each}/", None, None)
-            continue
-        with suppress(FileNotFoundError):
-            yield from asked(storage, prefix + each, recursive=True)
+        yield Row(f"{prefix}{each}/", None, None)
 
 
 def described(storage: Storage, name: str) -> Row:

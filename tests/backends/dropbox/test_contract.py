@@ -41,6 +41,7 @@ class TestDropboxStub(StorageContract):
         "Dropbox keeps no name that ends in a space",
     )
     impossible = {
+        "79b": "Dropbox lets nobody remove a folder only if it is empty",
         "64": "Dropbox takes names that differ in case for one",
         "99b": "without base_url a file has a temporary link",
         "104": "a temporary link is made by Dropbox",

@@ -669,12 +669,15 @@ def test_x10_reset_listing_begins_again(site: Site) -> None:
     assert site.storage().listdir("d") == ([], [str(number) for number in range(6)])
 
 
+@pytest.mark.parametrize("directory", ["", "/d"])
 @pytest.mark.parametrize("recursive", [False, True])
 def test_root_that_goes_away_between_two_pages_is_not_listed_as_whole(
-    site: Site, recursive: bool
+    site: Site, recursive: bool, directory: str
 ) -> None:
-    site.stub.plant(site.raw.account, [f"/{number}" for number in range(6)])
-    site.raw.tell(pages=[2] * 20)
+    # A page may hold a folder alone.
+    names = [f"{directory}/{number}" for number in range(6)]
+    site.stub.plant(site.raw.account, [*names, "/e/1"])
+    site.raw.tell(pages=[1] * 20)
     site.front.answer(409, answer("not_found", "path"), JSON, path="continue$")
     with pytest.raises(FileNotFoundError):
         list(site.storage().scan(recursive=recursive))

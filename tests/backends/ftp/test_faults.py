@@ -666,6 +666,14 @@ def test_refused_listing_does_not_mean_that_the_directory_has_gone(reply: str) -
             assert not isinstance(raised.value, FileNotFoundError)
 
 
+def test_passing_refusal_of_facts_is_looked_behind() -> None:
+    replies = {"FEAT": PROMISING, "MLST": "450 No such file or directory"}
+    with ScriptedFTP(replies) as server, scripted(server) as storage:
+        assert not storage.exists("a.txt")
+        server.files["/home/a.txt"] = b"content"
+        assert storage.exists("a.txt")
+
+
 def test_first_listing_of_a_connection_may_be_of_a_directory_that_may_not_be_listed() -> None:
     # As vsftpd answers: with nothing, where it lists each other directory in itself.
     top = b"drwxr-xr-x 1 ftp ftp 0 Jan  2  2020 .\r\n"
@@ -684,7 +692,8 @@ def test_directory_that_goes_away_before_its_facts_are_listed_costs_no_facts() -
             yield b""
 
     gone = {"data": {"MLSD": Removing()}, "finals": {"MLSD": "501 No such directory."}}
-    with ScriptedFTP({"FEAT": PROMISING}, **gone) as server, scripted(server) as storage:
+    replies = {"FEAT": PROMISING, "MLST": "550 No such file or directory."}
+    with ScriptedFTP(replies, **gone) as server, scripted(server) as storage:
         server.directories.add("/home/dir")
         with pytest.raises(FileNotFoundError):
             storage.listdir("dir")

@@ -6,9 +6,11 @@ import errno
 import io
 import os
 import resource
+import shutil
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -486,6 +488,27 @@ def test_directory_that_others_remove_while_it_is_empty_costs_no_save(
     backend(location=tmp_path).save("dir/a.txt", content)
     assert (tmp_path / "dir/a.txt").read_bytes() == b"content"
     assert content.removed == 3
+
+
+@pytest.mark.parametrize("mode", [None, 0o644])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_directory_that_is_removed_with_all_in_it_during_a_save_costs_no_content(
+    backend: type[Any], mode: int | None, tmp_path: Path
+) -> None:
+    class Content(ContentFile):
+        def read(self, size: int = -1) -> Any:
+            block = super().read(size)
+            if block and not removed:
+                removed.append(block)
+                shutil.rmtree(tmp_path / "dir")
+            return block
+
+    removed: list[bytes] = []
+    with suppress(FileNotFoundError):
+        storage = backend(location=tmp_path, file_permissions_mode=mode)
+        storage.save("dir/a.txt", Content(b"content"))
+        assert (tmp_path / "dir/a.txt").read_bytes() == b"content"
+    assert removed
 
 
 def test_sweep_goes_on_after_what_it_cannot_remove(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from .options import UNSET, option, positional
 from .temporaries import beside, is_due, is_temporary, refused, stale
 from .utils import RefusedName, is_taken_by_windows, normalize_name, shown
 
-DIRECTORIES = 8  # tries to make one, at most, that others remove while it is empty
+DIRECTORIES = 8  # tries to make one, at most, that others remove meanwhile
 
 
 def _with_final_slash(storage: object, url: str | None) -> str:

@@ -956,6 +956,18 @@ def test_source_that_is_unmounted_meanwhile_is_no_reason_to_delete(local: LocalS
     assert reads(target, "old.txt") == b"old"
 
 
+def test_part_without_files_of_a_source_with_odd_names_alone_deletes_what_is_its(
+    local: LocalStorage,
+) -> None:
+    # No storage can be asked for such a name.
+    Path(local.location).mkdir()
+    (Path(local.location) / "a\\b").touch()
+    target = MemoryStorage(bucket=uuid.uuid4().hex)
+    fill(target, {f"{number}.txt": b"old" for number in range(16)})
+    reports = [copy(local, target, delete=True, part=(part, 2)) for part in (1, 2)]
+    assert sorted(bool(each.of(DELETED)) for each in reports) == [False, True]
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_names_that_the_source_cannot_have_are_deleted(local: LocalStorage, count: int) -> None:
     fill(local, {"a.txt": b"content"})

@@ -222,7 +222,7 @@ class _Work:
         return Outcome(name, FAILED, f"The destination takes its name for {first!r}", entry.size)
 
     def deletions(self, jobs: int) -> Iterator[Outcome]:
-        """Delete what only the destination has, when the source was asked again for it."""
+        """Delete what only the destination has, once the source was asked again."""
         names = self.plan.superfluous()
         batches = iter(lambda: [*islice(names, BATCH)], [])
         for _, results in done(self._removed, batches, jobs):

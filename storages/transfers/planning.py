@@ -37,7 +37,7 @@ class Plan:
             raise ValueError("Source and destination are one place: name two.")
         #: True if the source has any file, in this part or another.
         self.has_files = False
-        #: A file of the source, in this part or another.
+        #: One file of the source with a usual name, in this part or another; empty without any.
         self._first: list[str] = []
         #: True if the path is one file; what the destination has below its name is not its affair.
         self.is_one_file = False
@@ -125,8 +125,8 @@ class Plan:
 
         So it is with a disk that was unmounted while it was listed.
         """
-        names = islice(chain(self._first, (name for name, _ in self.wanted)), WITNESSES)
-        if self.has_files and not any(self.origin.stat(name) for name in names):
+        names = [*islice(chain(self._first, (name for name, _ in self.wanted)), WITNESSES)]
+        if names and not any(map(self.origin.stat, names)):
             raise FileNotFoundError(errno.ENOENT, "The source has none of its files any more")
 
     def _list_origin(self, files: Iterable[Found]) -> None:
@@ -165,7 +165,7 @@ class Plan:
                 return
             if self._into and _is_in(name, self._into):
                 continue
-            if not self.has_files and is_nameable(name):
+            if not self._first and is_nameable(name):
                 self._first.append(name)
             self.has_files = True
             if self._is_mine(name):

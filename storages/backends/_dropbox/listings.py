@@ -97,6 +97,7 @@ def _pages(client: Client, path: str, patience: Patience, *, recursive: bool) ->
                 page = client.files_list_folder_continue(page.cursor)
         except ApiError as exc:
             if says(exc, "not_found"):
-                raise FileNotFoundError(errno.ENOENT, "It went away while it was listed") from exc
+                text = "The folder went away while it was listed"
+                raise FileNotFoundError(errno.ENOENT, text) from exc
             raise
         yield from page.entries

@@ -27,7 +27,10 @@ class Lister(Timed):
             if lines == before or not is_disturbed(lines):
                 return parse_list(lines, datetime.now(UTC))
             before = lines
-        raise Refusal(errno.EBUSY, "The FTP server lists no directory while files in it go away")
+        raise Refusal(
+            errno.EBUSY,
+            "The FTP server cannot list the directory while files in it go away: try again",
+        )
 
     def _lines(self, verb: str, argument: str) -> list[str]:
         with self._hiding(argument) as sent:

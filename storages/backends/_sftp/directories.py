@@ -36,7 +36,10 @@ class Directories(Connection):
         for _ in range(SCANS):
             if (found := self._scan(path, most)) is not None:
                 return [entry for entry in found if not _is_odd(entry[0])]
-        raise OSError(errno.EBUSY, "The SFTP server lists no directory while files in it go away")
+        raise OSError(
+            errno.EBUSY,
+            "The SFTP server cannot list the directory while files in it go away: try again",
+        )
 
     def _scan(self, path: str, most: float) -> list[tuple[str, Attributes]] | None:
         """Return what a directory holds; None if a name went away before the server looked at it.

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.blob import BlobServiceClient, generate_container_sas
+from azure.storage.blob import generate_container_sas
 
 from storages.backends.apache_libcloud import LibCloudStorage
 from tests.servers.http import HTTPProxy, Request
@@ -72,9 +71,8 @@ class RawContainer:
 
     def __init__(self, server: Any, name: str = "") -> None:
         self.server = server
-        self.service = _service(server.url, server.account, server.key)
         self.name = name or f"test-{uuid.uuid4().hex}"
-        self.client = self.service.get_container_client(self.name)
+        self.client = server.client.get_container_client(self.name)
 
     def get(self, name: str) -> bytes | None:
         try:
@@ -118,12 +116,6 @@ class RawContainer:
 
     def __exit__(self, *raised: object) -> None:
         self.client.delete_container()
-
-
-@cache
-def _service(url: str, account: str, key: str) -> BlobServiceClient:
-    credential = {"account_name": account, "account_key": key}
-    return BlobServiceClient(url, credential, retry_total=0)
 
 
 def local_storage(base: Path, **options: Any) -> LibCloudStorage:

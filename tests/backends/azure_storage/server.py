@@ -6,12 +6,11 @@ import json
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from functools import cache
 from typing import Any, Self
 
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
+from azure.storage.blob import ContainerClient, ContentSettings
 
 from storages.backends.azure_storage import AzureStorage
 from tests.servers.azurite import Azurite
@@ -49,14 +48,6 @@ def through(place: Any, scheme: str = "http") -> str:
     return f"{scheme}://{place.host}:{place.port}/{Azurite.account}"
 
 
-@cache
-def service(url: str) -> BlobServiceClient:
-    """Return a client of the SDK's own making."""
-    credential = {"account_name": Azurite.account, "account_key": Azurite.key}
-    trusted = str(authority().ca_file)
-    return BlobServiceClient(url, credential=credential, connection_verify=trusted)
-
-
 class Credential:
     """A token credential; the emulator reads its tokens and does not check their signature."""
 
@@ -89,7 +80,7 @@ class RawContainer:
         self.server = server
         self.name = name or f"test-{uuid.uuid4().hex}"
         self.prefix = prefix
-        self.client: ContainerClient = service(server.url).get_container_client(self.name)
+        self.client: ContainerClient = server.client.get_container_client(self.name)
 
     def get(self, name: str) -> bytes | None:
         try:

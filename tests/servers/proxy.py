@@ -376,6 +376,9 @@ class Proxy:
         source, sink = link.ends(direction)
         while True:
             data, waited = await self._receive(source)
+            # A server that knows Nagle's algorithm keeps its next words until these have arrived.
+            with suppress(AttributeError, OSError):
+                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             # Ready sockets are served without a pause, so let the other connections have theirs.
             await asyncio.sleep(0)
             await self._flowing.wait()

@@ -19,7 +19,7 @@ from typing import cast
 
 from .errors import PLACE, REFUSED, UNKNOWN, UnknownCommand, unwelcome
 from .location import Location
-from .transfers import Lines, is_ready, kept_alive, without_delay
+from .transfers import Lines, acknowledge, is_ready, kept_alive, without_delay
 
 LAST_WORDS = 5.0  # seconds that a reply to a broken transfer is waited for
 
@@ -182,6 +182,7 @@ class Connection(ftplib.FTP):
         """Open a data connection; with TLS it resumes the session, as vsftpd and proftpd want."""
         data, size = super().ntransfercmd(cmd, rest)
         self.data = without_delay(data)
+        acknowledge(cast("socket.socket", self.sock))
         if not self.passiveserver:
             self._require_own(data)
         if self.context is not None:

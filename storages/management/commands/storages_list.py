@@ -76,14 +76,20 @@ class Command(StorageCommand):
 
 def listed(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]:
     """Yield what is in a directory; where ``path`` is a file, that alone."""
-    found = False
-    with suppress(NotADirectoryError):
+    found, problem = False, None
+    try:
         for row in entries_of(storage, path, recursive=recursive):
             found = True
             yield row
+    except (NotADirectoryError, FileNotFoundError) as exc:
+        # Of a file that is opened as a directory, OpenSSH says that it is not there.
+        problem = exc
     if not found and path:
-        with suppress(FileNotFoundError, IsADirectoryError):
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             yield described(storage, path)
+            return
+    if problem is not None:
+        raise problem
 
 
 def entries_of(storage: Storage, path: str, *, recursive: bool) -> Iterator[Row]:

@@ -19,6 +19,8 @@ import paramiko
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from storages.backends.sftpstorage import SFTPStorage
@@ -121,6 +123,20 @@ def test_location_is_a_prefix_under_the_root(openssh: SSHServer, root: Path) -> 
     save(storage, "dir/a.txt")
     assert (root / "media/dir/a.txt").exists()
     assert storage.listdir("") == (["dir"], [])
+
+
+def test_list_of_a_file_is_that_file(
+    openssh: SSHServer, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {**options(openssh), "root_path": str(root)}
+    entry = {"BACKEND": "storages.backends.sftpstorage.SFTPStorage", "OPTIONS": given}
+    with override_settings(STORAGES={"sftp": entry}):
+        save(storages["sftp"], "dir/a.txt")
+        for more in ([], ["--recursive"]):
+            call_command("storages_list", "sftp", "dir/a.txt", *more)
+            assert capsys.readouterr().out.endswith("  dir/a.txt\n")
+            with pytest.raises(CommandError, match="No such file"):
+                call_command("storages_list", "sftp", "dir/b.txt", *more)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from pathlib import Path
 from django.core.files.base import ContentFile, File
 
 from storages.backends.sftpstorage import SFTPStorage
-from tests.backends.sftpstorage.server import Turns, options
+from tests.backends.sftpstorage.server import options
 from tests.servers.openssh import OpenSSH
-from tests.servers.proxy import Proxy
+from tests.servers.proxy import Proxy, Turns
 
 from .report import MIB, Row, mixed_row, peak_memory_of, print_table, progress
 
@@ -131,17 +131,17 @@ def memory(server: OpenSSH, source: Path) -> list[Row]:
 def small_saves(server: OpenSSH) -> list[Row]:
     """Count connections and round trips of small saves under new names, and time them."""
     progress(f"{SAVES} small saves")
-    turns = Turns(server)
     place = str(server.root / "small")
-    storage = SFTPStorage(**options(server, turns), root_path=place, file_mode=0o640)
-    storage.save("first.txt", ContentFile(b"content"))
-    before, start = turns.count, time.perf_counter()
-    for number in range(SAVES):
-        storage.save(f"{number}.txt", ContentFile(b"content"))
-    seconds = time.perf_counter() - start
-    beyond = (turns.count - before) / SAVES - 1
-    storage.close()
-    turns.close()
+    with (
+        Turns(*server.address) as turns,
+        SFTPStorage(**options(server, turns), root_path=place, file_mode=0o640) as storage,
+    ):
+        storage.save("first.txt", ContentFile(b"content"))
+        before, start = turns.count, time.perf_counter()
+        for number in range(SAVES):
+            storage.save(f"{number}.txt", ContentFile(b"content"))
+        seconds = time.perf_counter() - start
+        beyond = (turns.count - before) / SAVES - 1
     used = f"{turns.connections} connection, {SAVES / seconds:.0f} saves/s"
     return [
         Row(f"{SAVES} small saves", used, "1 connection", turns.connections == 1),

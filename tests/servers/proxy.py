@@ -422,6 +422,20 @@ class Proxy:
         return [toxic for toxic in self._toxics if toxic.direction == direction]
 
 
+class Turns(Proxy):
+    """Counts how often a client spoke after the server: round trips."""
+
+    count = 0
+    _last: Direction = "down"
+
+    async def _pass_on(
+        self, link: _Link, direction: Direction, data: bytes, *, waited: bool
+    ) -> None:
+        self.count += direction == "up" and self._last == "down"
+        self._last = direction
+        await super()._pass_on(link, direction, data, waited=waited)
+
+
 def _bind(address: tuple[str, int], buffer: int) -> socket.socket:
     listener = socket.socket()
     listener.setblocking(False)

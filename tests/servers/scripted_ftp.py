@@ -103,6 +103,11 @@ class _Session(socketserver.StreamRequestHandler):
                     return
                 self.say(reply)
 
+    def finish(self) -> None:
+        super().finish()
+        if self.passive is not None:
+            self.passive.close()
+
     def say(self, reply: str) -> None:
         self.wfile.write(f"{reply}\r\n".encode())
 

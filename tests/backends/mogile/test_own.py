@@ -7,7 +7,6 @@ import pickle
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -24,9 +23,9 @@ from storages.backends.mogile import MogileFSStorage, serve_mogilefs_file
 from storages.testing.network import network_calls
 from storages.views import serve
 from tests.backends.mogile.server import storage
-from tests.backends.sftpstorage.server import Turns
 from tests.servers.mogilefs import Cluster
 from tests.servers.process import HOST, refusing_port
+from tests.servers.proxy import Turns
 
 PATH = "storages.backends.mogile.MogileFSStorage"
 pytestmark = pytest.mark.usefixtures("ends_no_request")
@@ -79,7 +78,7 @@ def configured(one: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def turns(one: Cluster) -> Iterator[Turns]:
-    with closing(Turns(one.trackers[0])) as relay:  # type: ignore[arg-type]
+    with Turns(*one.trackers[0].address) as relay:
         yield relay
 
 

@@ -26,11 +26,11 @@ from django.test import override_settings
 from storages.backends.sftpstorage import SFTPStorage
 from storages.testing.lifecycle import forked, wait_for
 from tests.backends.directory import RawDirectory
-from tests.backends.sftpstorage.server import Turns, options, running
+from tests.backends.sftpstorage.server import options, running
 from tests.servers.asyncssh_server import AsyncSSH
 from tests.servers.openssh import OpenSSH
 from tests.servers.process import HOST
-from tests.servers.proxy import Proxy
+from tests.servers.proxy import Proxy, Turns
 from tests.servers.ssh import SSHServer
 
 MIB = 1024 * 1024
@@ -738,15 +738,16 @@ def test_small_saves_take_one_connection_and_few_round_trips(
     openssh: SSHServer, root: Path
 ) -> None:
     saves = 200
-    turns = Turns(openssh)
-    with SFTPStorage(**options(openssh, turns), root_path=str(root), file_mode=0o640) as storage:
+    with (
+        Turns(*openssh.address) as turns,
+        SFTPStorage(**options(openssh, turns), root_path=str(root), file_mode=0o640) as storage,
+    ):
         save(storage, "first.txt")
         before = turns.count
         for number in range(saves):
             save(storage, f"{number}.txt")
         # One for the content, and four besides: to look, to open, to rename, and one to spare.
         assert turns.count - before <= saves * 5
-    turns.close()
     assert turns.connections == 1
 
 
@@ -757,15 +758,16 @@ def test_walk_over_a_thousand_files_takes_a_listing_of_each_directory(
     for name in files:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"x")
-    turns = Turns(openssh)
-    with SFTPStorage(**options(openssh, turns), root_path=str(root)) as storage:
+    with (
+        Turns(*openssh.address) as turns,
+        SFTPStorage(**options(openssh, turns), root_path=str(root)) as storage,
+    ):
         list(storage.scan())
         before = turns.count
         found = dict(storage.scan(recursive=True))
         assert (sorted(found), {each.size for each in found.values()}) == (sorted(files), {1})
         # A reply holds a hundred names at most; nothing is asked of a file.
         assert turns.count - before <= 5 * 8
-    turns.close()
 
 
 def test_closed_storage_connects_anew(openssh: SSHServer, root: Path) -> None:

@@ -30,11 +30,17 @@ def send_in_parts(
         return sent
     sending: deque[Future[Sent]] = deque()
     pool = ThreadPoolExecutor(workers)
+
+    def send_held(number: int, held: list[bytes]) -> Sent:
+        # The pool keeps what it was given for a moment longer than until the result can be had.
+        return send(number, held.pop())
+
     try:
-        for number, part in enumerate(iter(lambda: source.read(size), b""), 1):
+        while part := source.read(size):
             if len(sending) == workers:
                 sent.append(sending.popleft().result())
-            sending.append(pool.submit(send, number, part))
+            sending.append(pool.submit(send_held, len(sent) + len(sending) + 1, [part]))
+            del part
         return sent + [each.result() for each in sending]
     finally:
         pool.shutdown(cancel_futures=True)

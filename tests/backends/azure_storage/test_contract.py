@@ -34,6 +34,8 @@ PAGE = 100  # names of a page, where a test needs several: Azurite takes long to
 class AzureContract(StorageContract):
     """The contract in a container that each test finds empty."""
 
+    #: Three blocks of 16 MiB, and what the C library may keep of a fourth.
+    memory_budget = 80 * 1024 * 1024
     server: ClassVar[Any]
     container: RawContainer
     #: The way to the server of this test's storages, once their connections were dropped.

@@ -30,6 +30,7 @@ REQUIRE_SERVERS = os.environ.get("STORAGES_REQUIRE_SERVERS") == "1"
 #: Reasons to skip that no server could mend.
 DECLARED = (Impossible.PREFIX, NotTried.PREFIX)
 ALLOWED_SKIPS = {"counts segments with Linux's TCP_INFO", NO_MOUNTS}
+MOST_PROCESSES = 4
 CELLS = pytest.StashKey[dict[str, list[Cell]]]()
 
 
@@ -74,6 +75,15 @@ def without_moto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", own)
     # A changed environment has a session of its own.
     monkeypatch.setenv("AWS_WITHOUT_MOTO", uuid.uuid4().hex)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run tests: one more than cores, since many tests wait.
+
+    Each starts servers of its own, so more than four cost more than they bring.
+    """
+    return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
 
 
 def pytest_configure(config: pytest.Config) -> None:

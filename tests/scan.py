@@ -43,7 +43,7 @@ OLD, NEW, LINE = os.urandom(70_000), os.urandom(90_000), b"one more line\n"
 NAMES = ["a.bin", "b.bin"]
 LIMIT = 60.0  # seconds until a run counts as hung
 PATIENCE = 1.0  # seconds that the storage waits for a server that is not heard any more
-TRIES = 5  # runs at one position, if the machine is slower than that
+TRIES = 5  # runs at one position, where calls time out on a slow machine before they get there
 # Where the proxies listen, so that data connections, which go to the same host, meet one too.
 HERE = "127.0.0.2"
 DATA_PORTS = 6
@@ -159,10 +159,15 @@ def scan(
     if dark:
         line.storage.timeout = PATIENCE  # type: ignore[attr-defined]
     for position in range(first, sys.maxsize, every):
-        run, was_hit = _run_at(position, line, operation, dark=dark)
-        outcome.problems += [
-            f"{operation} at {position}: {p}" for p in _problems(line, operation, run, dark=dark)
-        ]
+        for _ in range(TRIES):
+            run, was_hit = _run_at(position, line, operation, dark=dark)
+            outcome.problems += [
+                f"{operation} at {position}: {p}"
+                for p in _problems(line, operation, run, dark=dark)
+            ]
+            # A machine that stands still for longer than the storage waits is no fault of ours.
+            if was_hit or not isinstance(run.error, TimeoutError):
+                break
         if not run.has_ended:
             break
         outcome.failures += run.error is not None
@@ -177,15 +182,11 @@ def scan(
 
 def _run_at(position: int, line: Line, operation: str, *, dark: bool) -> tuple[Run, bool]:
     """Return what a run came to, and True if it came as far as to the position."""
-    for _ in range(TRIES):
-        line.reset()
-        pieces = line.arm(position, dark=dark)
-        run = _run(partial(OPERATIONS[operation][0], line.storage))
-        was_hit = pieces.count >= position
-        line.arm(0)
-        # A machine that stands still for longer than the storage waits is no fault of the storage.
-        if was_hit or not isinstance(run.error, TimeoutError):
-            break
+    line.reset()
+    pieces = line.arm(position, dark=dark)
+    run = _run(partial(OPERATIONS[operation][0], line.storage))
+    was_hit = pieces.count >= position
+    line.arm(0)
     return run, was_hit
 
 

@@ -376,7 +376,7 @@ class Proxy:
         source, sink = link.ends(direction)
         while True:
             data, waited = await self._receive(source)
-            # A server that knows Nagle's algorithm keeps its next words until these have arrived.
+            # By Nagle's algorithm the sender may hold back more until this is acknowledged.
             with suppress(AttributeError, OSError):
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             # Ready sockets are served without a pause, so let the other connections have theirs.

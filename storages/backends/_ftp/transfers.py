@@ -192,10 +192,10 @@ def end_tls(data: socket.socket) -> None:
 
 
 def acknowledge(sock: socket.socket) -> None:
-    """Tell the server at once that its words have come; it may keep its next ones until then.
+    """Acknowledge at once what the server has sent so far.
 
-    By Nagle's algorithm (RFC 896) the reply that ends a short transfer waits for the receipt of the
-    one that opened it, which Linux delays for 40 ms.
+    By Nagle's algorithm (RFC 896) a server may hold back the reply that ends a short transfer until
+    the one that opened it is acknowledged. Linux delays that by 40 ms.
     """
     with suppress(AttributeError, OSError):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

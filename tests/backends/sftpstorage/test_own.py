@@ -125,18 +125,19 @@ def test_location_is_a_prefix_under_the_root(openssh: SSHServer, root: Path) -> 
     assert storage.listdir("") == (["dir"], [])
 
 
+@pytest.mark.parametrize("more", [[], ["--recursive"]])
 def test_list_of_a_file_is_that_file(
-    openssh: SSHServer, root: Path, capsys: pytest.CaptureFixture[str]
+    openssh: SSHServer, root: Path, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
     given = {**options(openssh), "root_path": str(root)}
     entry = {"BACKEND": "storages.backends.sftpstorage.SFTPStorage", "OPTIONS": given}
     with override_settings(STORAGES={"sftp": entry}):
         save(storages["sftp"], "dir/a.txt")
-        for more in ([], ["--recursive"]):
-            call_command("storages_list", "sftp", "dir/a.txt", *more)
-            assert capsys.readouterr().out.endswith("  dir/a.txt\n")
+        call_command("storages_list", "sftp", "dir/a.txt", *more)
+        assert capsys.readouterr().out.endswith("  dir/a.txt\n")
+        for missing in ("dir/b.txt", "dir/a.txt/b.txt"):
             with pytest.raises(CommandError, match="No such file"):
-                call_command("storages_list", "sftp", "dir/b.txt", *more)
+                call_command("storages_list", "sftp", missing, *more)
 
 
 @pytest.mark.parametrize(
